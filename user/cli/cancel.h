@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SIGINT and SIGTERM as a descriptor that everything which waits also waits for. */
+#ifndef S3_KTLS_CLI_CANCEL_H
+#define S3_KTLS_CLI_CANCEL_H
+
+#include "base/err.h"
+
+/* Block both signals, and give a signalfd(2) for them. Call before any thread starts. -1 without
+ * one: then the signals end the process as usual. */
+int cancel_open(void);
+
+/* If one of the signals has come, make `e` of class ERR_SIGINT or ERR_SIGTERM, and put the signal's
+ * name in front of what it says. */
+void cancel_explain(int cancel_fd, struct err *e);
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "hash/encode.h"
+
+static const char *encrypted_by(const struct transfer_result *r)
+{
+    if (!r->tls_version[0])
+        return "none";
+    return r->ktls_send ? "ktls" : "openssl";
+}
+
+static double seconds(const struct transfer_result *r)
+{
+    return (double)r->elapsed_ns / 1e9;
+}
+
+static double bytes_per_second(const struct transfer_result *r)
+{
+    return r->elapsed_ns ? (double)r->bytes / seconds(r) : 0;
+}
+
+static int report_flush(struct err *e)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    return err_sys(
+        e, ERR_ENV, errno ? errno : EIO,
+        "the upload is done and verified, but its result could not be written to stdout");
+}
+
+/* Names of keys may hold line breaks; a result is one line. */
+static void print_printable(const char *s)
+{
+    for (const unsigned char *p = (const unsigned char *)s; *p; p++)
+        putchar(*p < 0x20 || *p == 0x7f ? '?' : *p);
+}
+
+int report_print_line(const struct report *report, struct err *e)
+{
+    const struct transfer_result *r = report->result;
+    char hex[SHA256_HEX_SIZE] = "none";
+    if (r->hashed)
+        encode_hex(r->sha256, SHA256_BYTES, hex);
+
+    printf("s3://%s/", report->object->bucket);
+    print_printable(report->object->key);
+    printf(": %" PRIu64 " bytes, sha256 %s, hashed: %s, moved: %s, encrypted: ", r->bytes, hex,
+           r->hashed ? "bpf" : "none", report->moved_by);
+    if (r->tls_version[0])
+        printf("%s %s %s", r->ktls_send ? "kTLS" : "OpenSSL", r->tls_version, r->tls_cipher);
+    else
+        printf("none");
+    printf(", store: %s, %.2f s, %.2f MB/s\n",
+           r->verdict == TRANSFER_CONFIRMED ? "confirmed" : "accepted", seconds(r),
+           bytes_per_second(r) / 1e6);
+    return report_flush(e);
+}
+
+/* Null instead of an empty string: the store said nothing. What is not UTF-8 is null, too. */
+static json_t *json_text(const char *s)
+{
+    json_t *text = s && *s ? json_string(s) : NULL;
+    return text ? text : json_null();
+}
+
+static int json_print_line(json_t *object)
+{
+    int rc = object ? json_dumpf(object, stdout,
+                                 JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9))
+                    : -1;
+    putchar('\n');
+    json_decref(object);
+    return rc;
+}
+
+int report_print_json(const struct report *report, struct err *e)
+{
+    const struct transfer_result *r = report->result;
+    char hex[SHA256_HEX_SIZE] = "";
+    if (r->hashed)
+        encode_hex(r->sha256, SHA256_BYTES, hex);
+    const char *network = NULL;
+    if (report->engine_info)
+        network = report->engine_info->private_network ? "private" : "host";
+
+    json_t *o = json_pack(
+        "{s:o, s:o, s:I, s:o, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:f, "
+        "s:f}",
+        "bucket", json_text(report->object->bucket), "key", json_text(report->object->key), "bytes",
+        (json_int_t)r->bytes, "sha256", json_text(hex), "hashed_by", r->hashed ? "bpf" : "none",
+        "moved_by", report->moved_by, "encrypted_by", encrypted_by(r), "tls_version",
+        json_text(r->tls_version), "tls_cipher", json_text(r->tls_cipher), "store",
+        r->verdict == TRANSFER_CONFIRMED ? "confirmed" : "accepted", "tap_network",
+        json_text(network), "endpoint", json_text(report->endpoint), "peer", json_text(r->peer),
+        "etag", json_text(r->stored.etag), "version_id", json_text(r->stored.version_id),
+        "request_id", json_text(r->stored.request_id), "elapsed_s", seconds(r), "bytes_per_s",
+        bytes_per_second(r));
+    if (json_print_line(o) < 0)
+        errno = EIO;
+    return report_flush(e);
+}
+
+static const char *class_name(enum err_class class)
+{
+    switch (class) {
+    case ERR_USAGE:
+        return "usage";
+    case ERR_FILE:
+        return "file";
+    case ERR_ENV:
+        return "environment";
+    case ERR_NET:
+        return "network";
+    case ERR_STORE:
+        return "store";
+    case ERR_INTEGRITY:
+        return "integrity";
+    case ERR_SIGINT:
+    case ERR_SIGTERM:
+        return "interrupted";
+    case ERR_NONE:
+        break;
+    }
+    return "none";
+}
+
+void report_print_json_error(const struct err *error)
+{
+    json_t *message = json_string(error->text);
+    if (!message)
+        message = json_string("(not UTF-8; see stderr)");
+    json_print_line(json_pack("{s:{s:s, s:i, s:o}}", "error", "class", class_name(error->class),
+                              "exit_code", (int)error->class, "message", message));
+    fflush(stdout);
+}

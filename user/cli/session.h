@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The privileged moment at the start: what it takes to hash, made and proven before capabilities
+ * go. */
+#ifndef S3_KTLS_CLI_SESSION_H
+#define S3_KTLS_CLI_SESSION_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "hash/tap.h"
+#include "net/sender.h"
+
+struct session {
+    struct tap_engine *engine; /* NULL without BPF hashing */
+    struct tap *tap;           /* proven */
+    struct sender *sender;
+};
+
+/*
+ * Load the program, make and prove a tap (if `hashing`), have the tls module loaded (if `tls`),
+ * then give all capabilities away. Call before anything is read from the network, and before other
+ * threads start. session_close() whatever it returns.
+ */
+int session_open(struct session *s, bool hashing, bool tls, enum sender_kind sender, struct err *e);
+void session_close(struct session *s);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loading the program, and the one moment that wants privileges. */
+#include "hash/tap_internal.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+/* bpftool's text, not ours. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#include "tap.skel.h"
+#pragma GCC diagnostic pop
+
+struct tap_engine {
+    struct tap_bpf *bpf;
+    struct tap_pairs *pairs;
+    struct tap_engine_info info;
+};
+
+/* What libbpf and the verifier say, kept while a program is loaded: libbpf has one global printer.
+ * The verifier gives its reason at the end, so the end is what is kept. */
+enum { SAID_BYTES_MAX = 600 };
+static pthread_mutex_t said_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct buf *said;
+
+__attribute__((format(printf, 2, 0))) static int
+keep_what_libbpf_says(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+    char *line = NULL;
+
+    if (level != LIBBPF_WARN || vasprintf(&line, fmt, ap) < 0)
+        return 0;
+    size_t n = strlen(line);
+    const char *end = n > SAID_BYTES_MAX ? line + n - SAID_BYTES_MAX : line;
+    n = strlen(end);
+    if (said->len + n > SAID_BYTES_MAX)
+        buf_consume(said, said->len + n - SAID_BYTES_MAX);
+    buf_add(said, end, n);
+    free(line);
+    return 0;
+}
+
+/* One line of it: the sentence goes on one line. */
+static const char *said_in_one_line(void)
+{
+    for (char *c = said->data; said->len && *c; c++)
+        if (*c == '\n')
+            *c = ' ';
+    return said->len ? said->data : "nothing more";
+}
+
+static bool kernel_is_too_old(const struct utsname *name)
+{
+    unsigned major = 0, minor = 0;
+
+    return sscanf(name->release, "%u.%u", &major, &minor) == 2 &&
+           (major < 5 || (major == 5 && minor < 17));
+}
+
+/* CAP_SYS_ADMIN stands in for the two that were split off from it (capabilities(7)). */
+static void name_missing_capabilities(struct buf *names)
+{
+    static const struct {
+        int number;
+        bool in_sys_admin;
+        const char *name;
+    } wanted[] = {{CAP_BPF, true, "CAP_BPF"},
+                  {CAP_NET_ADMIN, false, "CAP_NET_ADMIN"},
+                  {CAP_PERFMON, true, "CAP_PERFMON"}};
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    if (syscall(SYS_capget, &header, data) < 0)
+        return;
+    bool sys_admin = data[0].effective & 1U << CAP_SYS_ADMIN;
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        bool held = data[wanted[i].number / 32].effective & 1U << wanted[i].number % 32;
+        if (!held && !(wanted[i].in_sys_admin && sys_admin))
+            buf_addf(names, "%s%s", names->len ? ", " : "", wanted[i].name);
+    }
+}
+
+/* The sentence for a program that could not be loaded or attached, by its likeliest cause. */
+static int explain_failure(const char *step, int errnum, struct err *e)
+{
+    struct utsname name = {.release = "?"};
+    struct buf missing;
+
+    uname(&name);
+    buf_init(&missing, 128);
+    name_missing_capabilities(&missing);
+    if (kernel_is_too_old(&name))
+        err_set(e, ERR_ENV, errnum,
+                "cannot %s the BPF program: Linux %s is too old, it needs 5.17 or newer", step,
+                name.release);
+    else if (missing.len)
+        err_set(e, ERR_ENV, errnum,
+                "cannot %s the BPF program without %s: run as root, or give the program CAP_BPF, "
+                "CAP_NET_ADMIN and CAP_PERFMON",
+                step, missing.data);
+    else if (errnum == EPERM || errnum == EACCES)
+        err_set(e, ERR_ENV, errnum,
+                "cannot %s the BPF program: the kernel (Linux %s) refused although the "
+                "capabilities are there; a container's seccomp filter, a security module or the "
+                "verifier forbids it. libbpf said: %s",
+                step, name.release, said_in_one_line());
+    else if (errnum == ENOSYS)
+        err_set(e, ERR_ENV, errnum,
+                "cannot %s the BPF program: this kernel (Linux %s) has no bpf()", step,
+                name.release);
+    else
+        err_sys(e, ERR_ENV, errnum,
+                "cannot %s the BPF program on Linux %s (it needs CONFIG_BPF_SYSCALL, "
+                "CONFIG_BPF_STREAM_PARSER and CONFIG_INET). libbpf said: %s",
+                step, name.release, said_in_one_line());
+    buf_free(&missing);
+    return -errnum;
+}
+
+static int load_program(struct tap_engine *engine, struct err *e)
+{
+    const char *step = "open";
+
+    engine->bpf = tap_bpf__open();
+    if (!engine->bpf)
+        return explain_failure(step, errno, e);
+
+    int result = tap_bpf__load(engine->bpf);
+    if (result < 0)
+        return explain_failure("load", -result, e);
+    /* To the map, so that every socket added later is seen from its first byte. */
+    result = bpf_prog_attach(bpf_program__fd(engine->bpf->progs.tap),
+                             bpf_map__fd(engine->bpf->maps.taps_in), BPF_SK_MSG_VERDICT, 0);
+    if (result < 0)
+        return explain_failure("attach", -result, e);
+
+    struct bpf_prog_info info = {0};
+    __u32 size = sizeof info;
+    if (bpf_obj_get_info_by_fd(bpf_program__fd(engine->bpf->progs.tap), &info, &size) == 0) {
+        engine->info.verified_insns = info.verified_insns;
+        memcpy(engine->info.program_tag, info.tag, sizeof engine->info.program_tag);
+    }
+    return 0;
+}
+
+static int load_program_quietly(struct tap_engine *engine, struct err *e)
+{
+    struct buf text;
+    int64_t start_ns = clock_now_ns();
+
+    pthread_mutex_lock(&said_lock);
+    buf_init(&text, SAID_BYTES_MAX);
+    said = &text;
+    libbpf_print_fn_t before = libbpf_set_print(keep_what_libbpf_says);
+    int result = load_program(engine, e);
+    libbpf_set_print(before);
+    said = NULL;
+    buf_free(&text);
+    pthread_mutex_unlock(&said_lock);
+    engine->info.load_ns = clock_now_ns() - start_ns;
+    return result;
+}
+
+int tap_engine_open(struct tap_engine **engine_out, struct err *e)
+{
+    struct tap_engine *engine = calloc(1, sizeof *engine);
+    if (!engine)
+        return err_set(e, ERR_ENV, ENOMEM, "no memory for the tap's engine");
+
+    int result = load_program_quietly(engine, e);
+    if (result == 0)
+        result = tap_pairs_open(&engine->pairs, e);
+    if (result < 0) {
+        tap_engine_close(engine);
+        return result;
+    }
+    engine->info.private_network = tap_pairs_are_private(engine->pairs);
+    *engine_out = engine;
+    return 0;
+}
+
+void tap_engine_close(struct tap_engine *engine)
+{
+    if (!engine)
+        return;
+    tap_pairs_close(engine->pairs);
+    tap_bpf__destroy(engine->bpf);
+    free(engine);
+}
+
+void tap_engine_get_info(const struct tap_engine *engine, struct tap_engine_info *info)
+{
+    *info = engine->info;
+}
+
+int tap_engine_make_pair(struct tap_engine *engine, struct tap_pair *pair, struct err *e)
+{
+    return tap_pairs_make(engine->pairs, pair, e);
+}
+
+int tap_engine_add(struct tap_engine *engine, int in_fd, struct err *e)
+{
+    __u64 cookie = 0, fd = (__u64)in_fd;
+    socklen_t size = sizeof cookie;
+
+    if (getsockopt(in_fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) < 0)
+        return err_sys(e, ERR_ENV, errno, "cannot read the cookie of the tap's socket");
+    int result =
+        bpf_map_update_elem(bpf_map__fd(engine->bpf->maps.taps_in), &cookie, &fd, BPF_NOEXIST);
+    if (result < 0)
+        return err_sys(e, ERR_ENV, -result,
+                       "cannot put the tap's socket under the BPF program (sockhash)");
+    return 0;
+}
+
+int tap_engine_write_state(struct tap_engine *engine, int in_fd, const struct tap_state *state)
+{
+    return bpf_map_update_elem(bpf_map__fd(engine->bpf->maps.tap_states), &in_fd, state, BPF_ANY);
+}
+
+int tap_engine_read_state(struct tap_engine *engine, int in_fd, struct tap_state *state)
+{
+    return bpf_map_lookup_elem(bpf_map__fd(engine->bpf->maps.tap_states), &in_fd, state);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "upload/transfer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "hash/encode.h"
+#include "upload/exchange.h"
+#include "upload/payload.h"
+
+enum {
+    /* Below it a refusal costs less than the round trip that would save the body. */
+    EXPECT_FROM_BYTES = 1024 * 1024,
+    CONTINUE_WAIT_MS = 1000,
+};
+
+/* One upload on its way. */
+struct transfer {
+    const struct transfer_plan *plan;
+    struct transfer_result *result;
+    struct conn *conn;
+    struct http_response *response;
+    struct exchange exchange;
+    struct aws_chunked body;
+    bool body_complete;
+    char what[S3_BUCKET_SIZE + S3_KEY_SIZE + 16]; /* "PUT s3://bucket/key" */
+};
+
+static const char *transfer_target(struct transfer *t, const char *method)
+{
+    snprintf(t->what, sizeof t->what, "%s s3://%s/%s", method, t->plan->object->bucket,
+             t->plan->object->key);
+    return t->what;
+}
+
+static int transfer_connect(struct transfer *t, struct err *e)
+{
+    struct conn_options options = t->plan->connection;
+    options.host = t->plan->address->endpoint.host;
+    options.port = t->plan->address->endpoint.port;
+    int rc = conn_open(&t->conn, &options, e);
+    if (rc < 0)
+        return rc;
+
+    struct conn_info info;
+    conn_get_info(t->conn, &info);
+    snprintf(t->result->peer, sizeof t->result->peer, "%s", info.peer);
+    snprintf(t->result->tls_version, sizeof t->result->tls_version, "%s",
+             info.tls_version ? info.tls_version : "");
+    snprintf(t->result->tls_cipher, sizeof t->result->tls_cipher, "%s",
+             info.tls_cipher ? info.tls_cipher : "");
+    t->result->ktls_send = info.ktls_send;
+    if (info.tls_version)
+        log_step("connected to %s, %s %s, encrypted by %s", info.peer, info.tls_version,
+                 info.tls_cipher, info.ktls_send ? "the kernel (kTLS)" : "OpenSSL");
+    else
+        log_step("connected to %s without encryption", info.peer);
+
+    if (info.tls_version && !info.ktls_send) {
+        if (t->plan->require_ktls)
+            return err_set(e, ERR_ENV, EOPNOTSUPP,
+                           "--require-ktls: the kernel cannot encrypt %s %s here; load the tls "
+                           "module (modprobe tls), and see what s3-ktls doctor says",
+                           info.tls_version, info.tls_cipher);
+        log_warning("no kTLS here: OpenSSL encrypts in the program, and payload passes through "
+                    "its memory");
+    }
+    return 0;
+}
+
+/*
+ * The one place that lets a trailer out. bytes hashed == bytes drained from the tap is
+ * tap_finish()'s to say; that they are also the bytes sent and the length announced is said here.
+ */
+static int transfer_finish_tap(struct transfer *t, const struct payload *payload,
+                               char trailer[static SHA256_BASE64_SIZE], struct err *e)
+{
+    struct tap_result hashed;
+    int rc = tap_finish(t->plan->tap, &hashed, e);
+    if (rc < 0)
+        return rc;
+    if (hashed.bytes != payload->sent_bytes || hashed.bytes != t->body.payload_bytes ||
+        hashed.bytes != t->plan->source->length) {
+        tap_poison(t->plan->tap, "bytes hashed, sent and announced differ");
+        return err_set(e, ERR_INTEGRITY, EBADMSG,
+                       "%s: %" PRIu64 " bytes hashed, %" PRIu64 " sent, %" PRIu64
+                       " announced, %" PRIu64 " in the file; no trailer was sent and nothing was "
+                       "stored",
+                       transfer_target(t, "PUT"), hashed.bytes, payload->sent_bytes,
+                       t->body.payload_bytes, t->plan->source->length);
+    }
+    memcpy(t->result->sha256, hashed.sha256, SHA256_BYTES);
+    t->result->hashed = true;
+    encode_base64(hashed.sha256, SHA256_BYTES, trailer);
+    return 0;
+}
+
+/* A piece of framing. Never a part of one: a store could take what is left for something else. */
+static int transfer_send_text(struct transfer *t, const struct buf *text, bool more, struct err *e)
+{
+    if (text->failed)
+        return err_set(e, ERR_ENV, ENOMEM, "no memory for the framing of a chunk");
+    return text->len ? conn_send(t->conn, text->data, text->len, more, e) : 0;
+}
+
+/* All chunks, and the end of the body. As conn_send(). */
+static int transfer_send_body(struct transfer *t, struct err *e)
+{
+    const struct transfer_plan *plan = t->plan;
+    bool tapped = plan->integrity == S3_INTEGRITY_TRAILER;
+    struct payload payload = {
+        .source = plan->source,
+        .offset = plan->source->offset,
+        .sender = plan->sender,
+        .tap = tapped ? plan->tap : NULL,
+        .conn = t->conn,
+        .cancel_fd = plan->connection.cancel_fd,
+    };
+    struct buf text;
+    buf_init(&text, AWS_CHUNKED_TEXT_MAX);
+    int rc = tapped ? tap_begin(plan->tap, e) : 0;
+    while (rc == 0) {
+        uint64_t bytes = 0;
+        buf_reset(&text);
+        aws_chunked_next(&t->body, &text, &bytes);
+        if (!bytes)
+            break;
+        rc = transfer_send_text(t, &text, true, e);
+        if (rc == 0)
+            rc = payload_send(&payload, bytes, tapped, e);
+    }
+    if (rc)
+        goto out;
+    t->result->bytes = payload.sent_bytes;
+    if (tapped) {
+        char trailer[SHA256_BASE64_SIZE];
+        rc = transfer_finish_tap(t, &payload, trailer, e);
+        if (rc < 0)
+            goto out;
+        buf_reset(&text);
+        aws_chunked_end(&t->body, &text, trailer);
+        rc = transfer_send_text(t, &text, false, e);
+    }
+out:
+    buf_free(&text);
+    return rc;
+}
+
+static int transfer_send_put(struct transfer *t, struct err *e)
+{
+    const struct transfer_plan *plan = t->plan;
+    bool expect = plan->source->length >= EXPECT_FROM_BYTES;
+    struct s3_put put = {.integrity = plan->integrity, .body = &t->body, .expect_continue = expect};
+    struct http_request request;
+    int rc = s3_put_request(&request, plan->client, plan->address, &put, time(NULL), e);
+    if (rc == 0) {
+        bool body_follows = !expect && (plan->source->length || plan->integrity);
+        rc = exchange_send_head(&t->exchange, &request, body_follows, e);
+    }
+    http_request_free(&request);
+    if (rc == 0 && expect) {
+        rc = exchange_wait_continue(&t->exchange, CONTINUE_WAIT_MS, e);
+        if (rc == 0)
+            log_step("%s", http_response_interim(t->response) == 100
+                               ? "the store said 100 Continue"
+                               : "no 100 Continue within a second: sending all the same");
+    }
+    return rc ? rc : transfer_send_body(t, e);
+}
+
+/* The peer answered, or broke the connection, before the body was complete. */
+static int transfer_answered_early(struct transfer *t, struct err *e)
+{
+    int rc = exchange_read_answer(&t->exchange, e);
+    if (rc < 0)
+        return rc;
+    int status = http_response_status(t->response);
+    if (status / 100 == 2)
+        return err_set(e, ERR_STORE, EPROTO,
+                       "%s: the store answered %d before the body was complete; nothing that it "
+                       "may have stored can be trusted",
+                       transfer_target(t, "PUT"), status);
+    return s3_refusal(t->response, transfer_target(t, "PUT"), time(NULL), e);
+}
+
+/* The PUT itself, to the store's success answer. */
+static int transfer_put(struct transfer *t, struct err *e)
+{
+    const struct transfer_plan *plan = t->plan;
+    bool tapped = plan->integrity == S3_INTEGRITY_TRAILER;
+    aws_chunked_init(&t->body, tapped ? plan->framing : BODY_IDENTITY, plan->source->length,
+                     plan->chunk_bytes, tapped ? S3_TRAILER_NAME : NULL, SHA256_BASE64_SIZE - 1);
+    exchange_begin(&t->exchange, t->conn, t->response, false, plan->connection.idle_timeout_ms);
+
+    int rc = transfer_send_put(t, e);
+    if (rc == CONN_ANSWERED)
+        return transfer_answered_early(t, e);
+    if (rc == -EPIPE || rc == -ECONNRESET) {
+        /* A store that refuses and hangs up: the refusal says more than the reset. */
+        struct err why = *e;
+        rc = transfer_answered_early(t, e);
+        if (e->class == ERR_NET)
+            *e = why;
+        return rc;
+    }
+    if (rc < 0)
+        return rc;
+    t->body_complete = true;
+    log_step("body complete: %" PRIu64 " bytes of payload sent", t->result->bytes);
+
+    rc = exchange_read_answer(&t->exchange, e);
+    if (rc < 0)
+        return rc;
+    int status = http_response_status(t->response);
+    log_step("the store answered %d", status);
+    if (status / 100 != 2)
+        return s3_refusal(t->response, transfer_target(t, "PUT"), time(NULL), e);
+    return s3_object_info_read(t->response, &t->result->stored, e);
+}
+
+static int transfer_head_once(struct transfer *t, struct err *e)
+{
+    struct http_request request;
+    exchange_begin(&t->exchange, t->conn, t->response, true, t->plan->connection.idle_timeout_ms);
+    int rc = s3_head_request(&request, t->plan->client, t->plan->address, time(NULL), e);
+    if (rc == 0)
+        rc = exchange_send_head(&t->exchange, &request, false, e);
+    http_request_free(&request);
+    return rc < 0 ? rc : exchange_read_answer(&t->exchange, e);
+}
+
+/* Ask what the store has, on the same connection if it is still good. */
+static int transfer_head(struct transfer *t, struct s3_object_info *info, struct err *e)
+{
+    int rc = -ENOTCONN;
+    if (exchange_can_reuse(&t->exchange)) {
+        rc = transfer_head_once(t, e);
+        if (rc < 0 && (rc == -ECANCELED || http_response_has_begun(t->response)))
+            return rc;
+    }
+    if (rc < 0) {
+        conn_close(t->conn);
+        t->conn = NULL;
+        rc = transfer_connect(t, e);
+        if (rc == 0)
+            rc = transfer_head_once(t, e);
+        if (rc < 0)
+            return rc;
+    }
+    if (http_response_status(t->response) != 200)
+        return s3_refusal(t->response, transfer_target(t, "HEAD"), time(NULL), e);
+    return s3_object_info_read(t->response, info, e);
+}
+
+/* Is what the store says about its checksum ours? 1: yes, 0: it says nothing, negative: no. */
+static int transfer_compare_checksum(struct transfer *t, const struct s3_object_info *info,
+                                     struct err *e)
+{
+    if (!t->result->hashed || !info->sha256_base64[0])
+        return 0;
+    char ours[SHA256_BASE64_SIZE];
+    encode_base64(t->result->sha256, SHA256_BYTES, ours);
+    if (strcmp(ours, info->sha256_base64) == 0)
+        return 1;
+    return err_set(
+        e, ERR_INTEGRITY, EBADMSG,
+        "s3://%s/%s: the store says SHA-256 %s, but %s was sent; an object exists there: "
+        "do not trust it, delete it and find out why",
+        t->plan->object->bucket, t->plan->object->key, info->sha256_base64, ours);
+}
+
+/* The store said success: what is that worth? */
+static int transfer_confirm(struct transfer *t, struct err *e)
+{
+    int rc = transfer_compare_checksum(t, &t->result->stored, e);
+    if (rc == 0) {
+        /* Some stores keep the aws-chunked framing as content, with 200: ask for the length. */
+        log_step("the store returned no checksum: asking by HEAD");
+        struct s3_object_info info;
+        rc = transfer_head(t, &info, e);
+        if (rc == -ECANCELED)
+            return rc;
+        if (rc < 0) {
+            struct err why = *e;
+            return err_set(e, ERR_INTEGRITY, EBADMSG,
+                           "s3://%s/%s: the store answered 200 without a checksum, and what it has "
+                           "could not be looked at (%s); an object probably exists",
+                           t->plan->object->bucket, t->plan->object->key, why.text);
+        }
+        if (info.content_length < 0 || (uint64_t)info.content_length != t->result->bytes)
+            return err_set(
+                e, ERR_INTEGRITY, EBADMSG,
+                "s3://%s/%s: the store has %" PRId64 " bytes, but %" PRIu64
+                " were sent; it may have kept the aws-chunked framing as content: delete "
+                "the object, and do not use this store with trailers",
+                t->plan->object->bucket, t->plan->object->key, info.content_length,
+                t->result->bytes);
+        rc = transfer_compare_checksum(t, &info, e);
+    }
+    if (rc < 0)
+        return rc;
+    t->result->verdict = rc == 1 ? TRANSFER_CONFIRMED : TRANSFER_ACCEPTED;
+    return 0;
+}
+
+int transfer_run(const struct transfer_plan *plan, struct transfer_result *result, struct err *e)
+{
+    struct transfer t = {.plan = plan, .result = result};
+    *result = (struct transfer_result){0};
+    int64_t start_ns = clock_now_ns();
+
+    int rc = http_response_open(&t.response);
+    if (rc < 0)
+        return err_sys(e, ERR_ENV, -rc, "cannot start");
+    rc = transfer_connect(&t, e);
+    if (rc == 0)
+        rc = transfer_put(&t, e);
+    if (rc == 0)
+        rc = transfer_confirm(&t, e);
+    if (rc == -ECANCELED)
+        err_set(e, ERR_NET, ECANCELED, "%s: %s", transfer_target(&t, "PUT"),
+                t.body_complete ? "its whole body had been sent, so an object may exist"
+                                : "ended without its last chunk, nothing was stored");
+    /* Without a success nothing that was sent may look complete, so no orderly end either. */
+    if (rc == 0)
+        conn_close(t.conn);
+    else
+        conn_abort(t.conn);
+    http_response_close(t.response);
+    result->elapsed_ns = clock_now_ns() - start_ns;
+    return rc;
+}
