@@ -76,7 +76,7 @@ static int put_configure(struct put *p, const struct options *o, struct err *e)
 static int put_report(const struct put *p, const struct options *o,
                       const struct transfer_result *result, struct err *e)
 {
-    struct tap_engine_info engine_info;
+    struct tap_engine_info engine_info = {0};
     if (p->session.engine)
         tap_engine_get_info(p->session.engine, &engine_info);
     /* Without a tap and without kTLS the program itself reads the file. */

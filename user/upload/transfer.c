@@ -281,7 +281,7 @@ static int transfer_confirm(struct transfer *t, struct err *e)
     if (rc == 0) {
         /* Some stores keep the aws-chunked framing as content, with 200: ask for the length. */
         log_step("the store returned no checksum: asking by HEAD");
-        struct s3_object_info info;
+        struct s3_object_info info = {.content_length = -1};
         rc = transfer_head(t, &info, e);
         if (rc == -ECANCELED)
             return rc;
