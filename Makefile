@@ -133,10 +133,13 @@ test-vm: all ## Debian's kernel with kTLS in a VM against both servers (root)
 
 C_FILES := $(sort $(shell find user include bpf tests -name '*.[ch]'))
 
-check: check-format check-layers check-tidy check-cppcheck ## format, layering, clang-tidy, cppcheck
+check: check-format check-layers check-shell check-tidy check-cppcheck ## format, layering, shellcheck, clang-tidy, cppcheck
 
 check-format:
-	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+	@$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+
+check-shell:
+	shellcheck -x tools/*.sh tools/guest-init .ci/run
 
 check-layers: $(SKEL)
 	tools/check-layers.sh
@@ -158,6 +161,6 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all help install clean demo test unit-tests bpf-tests test-unit test-bpf \
-        test-integration test-vm check check-format check-layers check-tidy check-cppcheck
+        test-integration test-vm check check-format check-layers check-shell check-tidy check-cppcheck
 
 -include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(UNIT_KIT:.o=.d)

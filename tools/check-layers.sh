@@ -23,7 +23,7 @@ for file in user/*/*.c user/*/*.h; do
     module=$(basename "$(dirname "$file")")
     [ -n "${may[$module]:-}" ] || { echo "layers: $file: unknown module $module" >&2; bad=1; continue; }
     deps=$("${CC:-cc}" -std=c11 -D_GNU_SOURCE -DS3_KTLS_VERSION='""' -Iuser -Iinclude -Ibpf \
-        -Ibuild/gen -MM -x c "$file" | tr ' \\' '\n\n' | grep -E '^(user/|build/gen/)' || true)
+        -Ibuild/gen -MM -x c "$file" | grep -oE '(user|build/gen)/[^ \\]+' || true)
     for dep in $deps; do
         case $dep in
         build/gen/*)

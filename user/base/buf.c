@@ -43,6 +43,8 @@ static bool buf_reserve(struct buf *b, size_t n)
     size_t size = b->size ? b->size : 256;
     while (size < need)
         size *= 2;
+    if (size > b->ceiling + 1)
+        size = b->ceiling + 1;
     char *data = malloc(size);
     if (!data) {
         b->failed = true;

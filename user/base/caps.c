@@ -39,7 +39,7 @@ void caps_missing(char out[static CAPS_NAMES_SIZE])
     cap_free(caps);
 }
 
-int caps_drop(struct err *e)
+int caps_drop(bool keep_read_search, struct err *e)
 {
     int rc = 0;
     cap_t caps = cap_get_proc();
@@ -48,7 +48,8 @@ int caps_drop(struct err *e)
 
     cap_flag_value_t read_all = CAP_CLEAR;
     cap_value_t keep = CAP_DAC_READ_SEARCH;
-    cap_get_flag(caps, keep, CAP_EFFECTIVE, &read_all);
+    if (keep_read_search)
+        cap_get_flag(caps, keep, CAP_EFFECTIVE, &read_all);
     cap_clear(caps);
     if (read_all == CAP_SET) {
         cap_set_flag(caps, CAP_PERMITTED, 1, &keep, CAP_SET);
@@ -58,7 +59,5 @@ int caps_drop(struct err *e)
         cap_set_proc(caps) < 0)
         rc = err_sys(e, ERR_ENV, errno, "cannot give away capabilities");
     cap_free(caps);
-    /* A change of credentials sets the flag back to fs.suid_dumpable. */
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     return rc;
 }

@@ -15,10 +15,10 @@ enum { CAPS_NAMES_SIZE = 128 };
 void caps_missing(char out[static CAPS_NAMES_SIZE]);
 
 /*
- * Give away every capability of the calling thread but CAP_DAC_READ_SEARCH (if held: a backup that
- * runs as root reads files of others), for good: no_new_privs, ambient set empty. Capabilities
- * belong to a thread, so call it before others start, or in each. The process stays undumpable.
+ * Give away every capability of the calling thread, for good: no_new_privs, ambient set empty. With
+ * `keep_read_search`, CAP_DAC_READ_SEARCH stays if it is held: a backup that runs as root reads
+ * files of others. Capabilities belong to a thread, so call it before others start, or in each.
  */
-int caps_drop(struct err *e);
+int caps_drop(bool keep_read_search, struct err *e);
 
 #endif

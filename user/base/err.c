@@ -7,12 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void err_make_printable(char *text)
-{
-    for (unsigned char *p = (unsigned char *)text; *p; p++)
-        if (*p < 0x20 || *p == 0x7f)
-            *p = '?';
-}
+#include "base/text.h"
 
 static void err_fill(struct err *e, enum err_class class, int errnum, const char *fmt, va_list ap)
 {
@@ -21,7 +16,7 @@ static void err_fill(struct err *e, enum err_class class, int errnum, const char
     int n = vsnprintf(e->text, sizeof e->text, fmt, ap);
     if (n >= (int)sizeof e->text)
         memcpy(e->text + sizeof e->text - 4, "...", 4);
-    err_make_printable(e->text);
+    text_make_printable(e->text, strlen(e->text));
 }
 
 int err_set(struct err *e, enum err_class class, int errnum, const char *fmt, ...)

@@ -3,8 +3,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
+
+#include "base/text.h"
 
 static enum log_level level = LOG_LEVEL_NORMAL;
 
@@ -22,9 +23,7 @@ static void log_line(const char *kind, const char *fmt, va_list ap)
     size_t len = (size_t)used + (n > 0 ? (size_t)n : 0);
     if (len > sizeof line - 2)
         len = sizeof line - 2;
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-            line[i] = '?';
+    text_make_printable(line, len);
     line[len++] = '\n';
     ssize_t written = write(STDERR_FILENO, line, len);
     (void)written; /* nowhere left to report it to */

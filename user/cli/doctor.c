@@ -228,7 +228,7 @@ int command_doctor(const struct options *o, int cancel_fd, struct err *e)
     doctor_check_tap(&d);
     doctor_check_ktls(&d);
     doctor_check_io_uring(&d);
-    int rc = caps_drop(e);
+    int rc = caps_drop(true, e);
     if (rc == 0)
         rc = config_load(&d.config, &options, config_getenv, e);
     if (rc == 0) {

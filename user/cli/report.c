@@ -5,9 +5,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <jansson.h>
 
+#include "base/text.h"
 #include "hash/encode.h"
 
 static const char *encrypted_by(const struct transfer_result *r)
@@ -36,13 +38,6 @@ static int report_flush(struct err *e)
         "the upload is done and verified, but its result could not be written to stdout");
 }
 
-/* Names of keys may hold line breaks; a result is one line. */
-static void print_printable(const char *s)
-{
-    for (const unsigned char *p = (const unsigned char *)s; *p; p++)
-        putchar(*p < 0x20 || *p == 0x7f ? '?' : *p);
-}
-
 int report_print_line(const struct report *report, struct err *e)
 {
     const struct transfer_result *r = report->result;
@@ -50,10 +45,13 @@ int report_print_line(const struct report *report, struct err *e)
     if (r->hashed)
         encode_hex(r->sha256, SHA256_BYTES, hex);
 
-    printf("s3://%s/", report->object->bucket);
-    print_printable(report->object->key);
-    printf(": %" PRIu64 " bytes, sha256 %s, hashed: %s, moved: %s, encrypted: ", r->bytes, hex,
-           r->hashed ? "bpf" : "none", report->moved_by);
+    char key[S3_KEY_SIZE]; /* may hold line breaks; a result is one line */
+    snprintf(key, sizeof key, "%s", report->object->key);
+    text_make_printable(key, strlen(key));
+
+    printf("s3://%s/%s: %" PRIu64 " bytes, sha256 %s, hashed: %s, moved: %s, encrypted: ",
+           report->object->bucket, key, r->bytes, hex, r->hashed ? "bpf" : "none",
+           report->moved_by);
     if (r->tls_version[0])
         printf("%s %s %s", r->ktls_send ? "kTLS" : "OpenSSL", r->tls_version, r->tls_cipher);
     else

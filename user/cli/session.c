@@ -40,7 +40,7 @@ int session_open(struct session *s, bool hashing, bool tls, enum sender_kind sen
     rc = sender_open(&s->sender, sender, TAP_WINDOW_BYTES, e);
     if (rc < 0)
         return rc;
-    return caps_drop(e);
+    return caps_drop(true, e);
 }
 
 void session_close(struct session *s)

@@ -247,24 +247,6 @@ static int push_failed(struct tap *tap, int result, struct err *e)
     return result;
 }
 
-/* After a push that was short: has the source ended? */
-static int check_source_ended(struct tap *tap, size_t missing, tap_push_fn *push, void *ctx,
-                              struct err *e)
-{
-    struct tap_state state;
-
-    ssize_t more = push(ctx, tap->pair.in, missing, e);
-    if (more < 0)
-        return push_failed(tap, (int)more, e);
-    if (more > 0)
-        return refuse(tap, e, EBADMSG, "a push left out %zu bytes though the source goes on",
-                      missing);
-    int result = push_out_the_rest(tap);
-    if (result < 0)
-        return refuse(tap, e, -result, "its socket is broken (errno %d)", -result);
-    return read_checked_state(tap, &state, e);
-}
-
 ssize_t tap_feed(struct tap *tap, size_t n, tap_push_fn *push, void *ctx, struct err *e)
 {
     int result = refuse_if_poisoned(tap, e);
@@ -275,18 +257,31 @@ ssize_t tap_feed(struct tap *tap, size_t n, tap_push_fn *push, void *ctx, struct
     if (n > TAP_WINDOW_BYTES - tap_inside(tap))
         return refuse(tap, e, EINVAL, "%zu bytes beside the %zu inside exceed its window of %d", n,
                       tap_inside(tap), TAP_WINDOW_BYTES);
-    if (n == 0)
-        return 0;
 
-    ssize_t pushed = push(ctx, tap->pair.in, n, e);
-    if (pushed < 0)
-        return push_failed(tap, (int)pushed, e);
-    if ((size_t)pushed > n)
-        return refuse(tap, e, EBADMSG, "a push of %zu bytes moved %zd", n, pushed);
-    tap->fed += (size_t)pushed;
-    if ((size_t)pushed < n)
-        result = check_source_ended(tap, n - (size_t)pushed, push, ctx, e);
-    return result < 0 ? result : pushed;
+    size_t done = 0;
+    while (done < n) {
+        struct tap_state state;
+        ssize_t pushed = push(ctx, tap->pair.in, n - done, e);
+
+        if (pushed < 0)
+            return push_failed(tap, (int)pushed, e);
+        if ((size_t)pushed > n - done)
+            return refuse(tap, e, EBADMSG, "a push of %zu bytes moved %zd", n - done, pushed);
+        tap->fed += (size_t)pushed;
+        done += (size_t)pushed;
+        if (done == n)
+            break;
+        result = read_checked_state(tap, &state, e);
+        if (result < 0)
+            return result;
+        if (pushed == 0) {
+            result = push_out_the_rest(tap);
+            if (result < 0)
+                return refuse(tap, e, -result, "its socket is broken (errno %d)", -result);
+            break;
+        }
+    }
+    return (ssize_t)done;
 }
 
 int tap_finish(struct tap *tap, struct tap_result *result, struct err *e)

@@ -78,12 +78,15 @@ typedef ssize_t tap_push_fn(void *ctx, int in_fd, size_t n, struct err *e);
 
 /*
  * Let `push` move n bytes into the tap; n plus tap_inside() must not exceed TAP_WINDOW_BYTES
- * (-EINVAL). A short push is followed by another one, to learn whether the source has ended:
+ * (-EINVAL). A short push is followed by another one, for what it left out or to learn that the
+ * source has ended: sendfile returns early, between two messages, when a signal is pending, be it
+ * only a stop. In between, the program must have hashed just the bytes that were pushed: a message
+ * that was hashed and sent in part would leave sk_msg with a verdict for bytes it has not seen.
  *   returns n          all of it is inside
- *   returns 0 .. n-1   the source ended there (the second push returned 0) and the program has
- *                      hashed just what was pushed. The caller knows whether it may end there.
- *   negative errno     the push failed, or was short though the source goes on (bytes may have
- *                      passed unhashed): the tap is poisoned, `e` is filled.
+ *   returns 0 .. n-1   the source ended there (a push returned 0). The caller knows whether it may
+ *                      end there.
+ *   negative errno     a push failed, or was short and not hashed as a whole: the tap is poisoned,
+ *                      `e` is filled.
  */
 ssize_t tap_feed(struct tap *tap, size_t n, tap_push_fn *push, void *ctx, struct err *e);
 

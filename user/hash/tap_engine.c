@@ -63,11 +63,11 @@ static const char *said_in_one_line(void)
     return said->len ? said->data : "nothing more";
 }
 
-static bool kernel_is_too_old(const struct utsname *name)
+static bool kernel_is_too_old(const char *release)
 {
     unsigned major = 0, minor = 0;
 
-    return sscanf(name->release, "%u.%u", &major, &minor) == 2 &&
+    return sscanf(release, "%u.%u", &major, &minor) == 2 &&
            (major < 5 || (major == 5 && minor < 17));
 }
 
@@ -94,50 +94,51 @@ static void name_missing_capabilities(struct buf *names)
     }
 }
 
-/* The sentence for a program that could not be loaded or attached, by its likeliest cause. */
-static int explain_failure(const char *step, int errnum, struct err *e)
+/* The two commonest reasons why a program cannot be loaded, asked before the kernel refuses with a
+ * number that says neither. */
+static int check_environment(struct err *e)
 {
-    struct utsname name = {.release = "?"};
+    struct utsname kernel = {.release = "?"};
     struct buf missing;
+    int result = 0;
 
-    uname(&name);
+    uname(&kernel);
     buf_init(&missing, 128);
     name_missing_capabilities(&missing);
-    if (kernel_is_too_old(&name))
-        err_set(e, ERR_ENV, errnum,
-                "cannot %s the BPF program: Linux %s is too old, it needs 5.17 or newer", step,
-                name.release);
+    if (kernel_is_too_old(kernel.release))
+        result = err_set(e, ERR_ENV, ENOSYS,
+                         "Linux %s is too old to hash in the kernel: bpf_loop() came with 5.17",
+                         kernel.release);
     else if (missing.len)
-        err_set(e, ERR_ENV, errnum,
-                "cannot %s the BPF program without %s: run as root, or give the program CAP_BPF, "
-                "CAP_NET_ADMIN and CAP_PERFMON",
-                step, missing.data);
-    else if (errnum == EPERM || errnum == EACCES)
-        err_set(e, ERR_ENV, errnum,
-                "cannot %s the BPF program: the kernel (Linux %s) refused although the "
-                "capabilities are there; a container's seccomp filter, a security module or the "
-                "verifier forbids it. libbpf said: %s",
-                step, name.release, said_in_one_line());
-    else if (errnum == ENOSYS)
-        err_set(e, ERR_ENV, errnum,
-                "cannot %s the BPF program: this kernel (Linux %s) has no bpf()", step,
-                name.release);
-    else
-        err_sys(e, ERR_ENV, errnum,
-                "cannot %s the BPF program on Linux %s (it needs CONFIG_BPF_SYSCALL, "
-                "CONFIG_BPF_STREAM_PARSER and CONFIG_INET). libbpf said: %s",
-                step, name.release, said_in_one_line());
+        result = err_set(e, ERR_ENV, EPERM,
+                         "cannot load the BPF program without %s: run as root, or give the program "
+                         "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
+                         missing.data);
     buf_free(&missing);
-    return -errnum;
+    return result;
+}
+
+static int explain_failure(const char *step, int errnum, struct err *e)
+{
+    struct utsname kernel = {.release = "?"};
+
+    uname(&kernel);
+    if (errnum == EAGAIN) /* the verifier gives up when a signal is pending */
+        return err_set(e, ERR_ENV, errnum,
+                       "cannot %s the BPF program: signals keep interrupting it; try again", step);
+    return err_set(e, ERR_ENV, errnum,
+                   "cannot %s the BPF program on Linux %s: %s. The capabilities are there; the "
+                   "kernel needs CONFIG_BPF_SYSCALL, CONFIG_BPF_STREAM_PARSER and CONFIG_INET, and "
+                   "no seccomp filter (container), security module or lockdown may forbid it. "
+                   "libbpf said: %s",
+                   step, kernel.release, strerrordesc_np(errnum), said_in_one_line());
 }
 
 static int load_program(struct tap_engine *engine, struct err *e)
 {
-    const char *step = "open";
-
     engine->bpf = tap_bpf__open();
     if (!engine->bpf)
-        return explain_failure(step, errno, e);
+        return explain_failure("open", errno, e);
 
     int result = tap_bpf__load(engine->bpf);
     if (result < 0)
@@ -181,7 +182,9 @@ int tap_engine_open(struct tap_engine **engine_out, struct err *e)
     if (!engine)
         return err_set(e, ERR_ENV, ENOMEM, "no memory for the tap's engine");
 
-    int result = load_program_quietly(engine, e);
+    int result = check_environment(e);
+    if (result == 0)
+        result = load_program_quietly(engine, e);
     if (result == 0)
         result = tap_pairs_open(&engine->pairs, e);
     if (result < 0) {

@@ -98,22 +98,19 @@ static bool is_file_at_fault(int file_fd, off_t offset, int *errnum)
     return true;
 }
 
+/* One call: a short one is for the caller to see, since a tap must look at what was hashed before
+ * it lets more in. */
 static ssize_t push_sendfile(int file_fd, off_t *offset, int sock_fd, size_t n, bool *from_source)
 {
-    size_t moved = 0;
-    while (moved < n) {
-        ssize_t sent = sendfile(sock_fd, file_fd, offset, n - moved);
-        if (sent == 0)
-            break;
-        if (sent > 0)
-            moved += (size_t)sent;
-        else if (errno != EINTR) {
-            int errnum = errno;
-            *from_source = is_file_at_fault(file_fd, *offset, &errnum);
-            return moved ? (ssize_t)moved : -errnum;
-        }
-    }
-    return (ssize_t)moved;
+    ssize_t sent;
+    do
+        sent = sendfile(sock_fd, file_fd, offset, n);
+    while (sent < 0 && errno == EINTR); /* of the file: the socket never sleeps */
+    if (sent >= 0)
+        return sent;
+    int errnum = errno;
+    *from_source = is_file_at_fault(file_fd, *offset, &errnum);
+    return -errnum;
 }
 
 /* One splice, waited for. Never two at a time: a short one would cancel what is linked behind it.
@@ -210,6 +207,8 @@ static ssize_t push_splice(struct sender *s, int file_fd, off_t *offset, int soc
         rc = empty(s, sock_fd, piece, more || moved + piece < n);
         if (rc > 0)
             moved += (size_t)rc;
+        if (rc < (ssize_t)piece) /* as push_sendfile() */
+            break;
     }
     *offset += (off_t)moved;
     return moved ? (ssize_t)moved : rc;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,46 +91,65 @@ static void make_printable(char *s)
     printable(s, strlen(s) + 1, s, strlen(s));
 }
 
-static bool time_is_valid(const struct tm *tm)
+/* The n digits at `at`, or -1. */
+static int number_at(const char *at, size_t n)
 {
-    return tm->tm_year >= 70 && tm->tm_year < 8000 && tm->tm_mon >= 0 && tm->tm_mon < 12 &&
-           tm->tm_mday >= 1 && tm->tm_mday <= 31 && tm->tm_hour >= 0 && tm->tm_hour < 24 &&
-           tm->tm_min >= 0 && tm->tm_min < 60 && tm->tm_sec >= 0 && tm->tm_sec <= 60;
+    int value = 0;
+    for (; n; n--, at++) {
+        if (*at < '0' || *at > '9')
+            return -1;
+        value = value * 10 + (*at - '0');
+    }
+    return value;
+}
+
+/* hh:mm:ss */
+static bool clock_at(const char *at, struct tm *tm)
+{
+    if (at[2] != ':' || at[5] != ':')
+        return false;
+    tm->tm_hour = number_at(at, 2);
+    tm->tm_min = number_at(at + 3, 2);
+    tm->tm_sec = number_at(at + 6, 2);
+    return true;
+}
+
+static bool time_make(struct tm *tm, time_t *out)
+{
+    bool is_valid = tm->tm_year >= 70 && tm->tm_mon >= 0 && tm->tm_mon < 12 && tm->tm_mday >= 1 &&
+                    tm->tm_mday <= 31 && tm->tm_hour >= 0 && tm->tm_hour < 24 && tm->tm_min >= 0 &&
+                    tm->tm_min < 60 && tm->tm_sec >= 0 && tm->tm_sec <= 60;
+    if (is_valid)
+        *out = timegm(tm);
+    return is_valid;
 }
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7). strptime(3) would ask the locale. */
 static bool http_date(const char *text, time_t *out)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    struct tm tm = {0};
-    char month[4];
-    if (sscanf(text, "%*3s, %2d %3s %4d %2d:%2d:%2d GMT", &tm.tm_mday, month, &tm.tm_year,
-               &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
+    struct tm tm = {.tm_mon = -1};
+    if (strlen(text) != 29 || strcmp(text + 25, " GMT") != 0 || !clock_at(text + 17, &tm))
         return false;
-    const char *found = strstr(months, month);
-    if (!found || strlen(month) != 3 || (found - months) % 3 != 0)
-        return false;
-    tm.tm_mon = (int)(found - months) / 3;
-    tm.tm_year -= 1900;
-    if (!time_is_valid(&tm))
-        return false;
-    *out = timegm(&tm);
-    return true;
+    for (int i = 0; i < 12; i++)
+        if (strncmp(text + 8, months + 3 * (ptrdiff_t)i, 3) == 0)
+            tm.tm_mon = i;
+    tm.tm_mday = number_at(text + 5, 2);
+    tm.tm_year = number_at(text + 12, 4) - 1900;
+    return time_make(&tm, out);
 }
 
 /* "2013-05-24T00:00:00Z" */
 static bool iso_date(const char *text, time_t *out)
 {
     struct tm tm = {0};
-    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-               &tm.tm_min, &tm.tm_sec) != 6)
+    if (strlen(text) < 19 || text[4] != '-' || text[7] != '-' || text[10] != 'T' ||
+        !clock_at(text + 11, &tm))
         return false;
-    tm.tm_year -= 1900;
-    tm.tm_mon--;
-    if (!time_is_valid(&tm))
-        return false;
-    *out = timegm(&tm);
-    return true;
+    tm.tm_year = number_at(text, 4) - 1900;
+    tm.tm_mon = number_at(text + 5, 2) - 1;
+    tm.tm_mday = number_at(text + 8, 2);
+    return time_make(&tm, out);
 }
 
 static void skew_mend(char out[static MEND_SIZE], const struct http_response *response,
@@ -205,7 +225,7 @@ static void message_add(struct buf *text, const struct http_response *response,
     if (!*snippet)
         return;
     printable(type_text, sizeof type_text, type ? type : "", type ? strlen(type) : 0);
-    buf_addf(text, " with a body that is no error document of S3 (%s): \"%s\"",
+    buf_addf(text, " and a body that is no error document of S3 (%s): \"%s\"",
              *type_text ? type_text : "no content type", snippet);
 }
 

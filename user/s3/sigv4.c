@@ -23,8 +23,8 @@ enum {
 
 static int by_name(const void *a, const void *b)
 {
-    const struct http_header *const *x = a, *const *y = b;
-    return strcmp((*x)->name, (*y)->name);
+    const struct http_header *x = a, *y = b;
+    return strcmp(x->name, y->name);
 }
 
 /* By name, then by value, as bytes: "a=1" must come before "a-b=1", which strcmp() of the whole
@@ -77,25 +77,26 @@ static void canonical_value(struct buf *out, const char *value)
 }
 
 /* "host;x-amz-date" of the sorted headers. */
-static void signed_names(struct buf *out, const struct http_header *const *headers, size_t count)
+static void signed_names(struct buf *out, const struct http_header *headers, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        buf_addf(out, "%s%s", i ? ";" : "", headers[i]->name);
+        buf_addf(out, "%s%s", i ? ";" : "", headers[i].name);
 }
 
+/* Copies, which own nothing, in the order of their names. */
 static size_t signed_headers(const struct http_request *r,
-                             const struct http_header *headers[HTTP_REQUEST_HEADERS_MAX])
+                             struct http_header headers[static HTTP_REQUEST_HEADERS_MAX])
 {
     size_t count = 0;
     for (size_t i = 0; i < r->header_count; i++)
         if (r->headers[i].sign)
-            headers[count++] = &r->headers[i];
+            headers[count++] = r->headers[i];
     qsort(headers, count, sizeof *headers, by_name);
     return count;
 }
 
 static int canonical_request(struct buf *out, const struct http_request *r,
-                             const struct http_header *const *headers, size_t count)
+                             const struct http_header *headers, size_t count)
 {
     const char *target = r->target.data, *query = strchr(target, '?');
     size_t path_bytes = query ? (size_t)(query - target) : r->target.len;
@@ -107,8 +108,8 @@ static int canonical_request(struct buf *out, const struct http_request *r,
         return ret;
     buf_add_str(out, "\n");
     for (size_t i = 0; i < count; i++) {
-        buf_addf(out, "%s:", headers[i]->name);
-        canonical_value(out, headers[i]->value);
+        buf_addf(out, "%s:", headers[i].name);
+        canonical_value(out, headers[i].value);
         buf_add_str(out, "\n");
     }
     buf_add_str(out, "\n");
@@ -176,7 +177,7 @@ static int signature(const struct scope *scope, const char *canonical, size_t ca
 static int sign(struct http_request *r, const struct credentials *credentials, const char *region,
                 const struct scope *scope)
 {
-    const struct http_header *headers[HTTP_REQUEST_HEADERS_MAX];
+    struct http_header headers[HTTP_REQUEST_HEADERS_MAX] = {{0}};
     char hex[SHA256_HEX_SIZE];
     struct buf canonical, names;
     buf_init(&canonical, CANONICAL_BYTES_MAX);

@@ -10,7 +10,9 @@ static ssize_t payload_push(void *ctx, int in_fd, size_t n, struct err *e)
 {
     struct payload *p = ctx;
     bool from_source = false;
-    ssize_t moved = sender_push(p->sender, p->source->fd, &p->offset, in_fd, n, true, &from_source);
+    /* No MSG_MORE: what the window ends with must come out of the tap now. */
+    ssize_t moved =
+        sender_push(p->sender, p->source->fd, &p->offset, in_fd, n, false, &from_source);
     if (moved >= 0)
         return moved;
     if (from_source)
