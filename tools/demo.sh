@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Uploads a real file of 64 MiB into a real Ceph RGW over TLS, and shows the same SHA-256 four times:
+# Uploads a file of 64 MiB into a real Ceph RGW over TLS, and shows the same SHA-256 four times:
 # of the file, of the BPF tap, of the store, of the object downloaded by another client. On a kernel
 # without kTLS the upload runs in a virtual machine with Debian bookworm's. Needs root (it loads
 # BPF programs and mounts) and build/s3-ktls; "make demo" installs and builds all that is needed.
@@ -13,15 +13,21 @@ program=$tools_dir/../build/s3-ktls
 
 need_root "tools/demo.sh"
 [ -x "$program" ] || die "build/s3-ktls is missing: run make"
+# Nothing of the caller's own accounts and settings: neither the program nor botocore may see them.
+for name in "${!AWS_@}"; do
+    unset "$name"
+done
+export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/s3-ktls-demo.XXXXXX")
-server_pid=
+jobs=()
 cleanup() {
     trap '' INT TERM HUP
-    if [ -n "$server_pid" ]; then
-        kill -TERM "$server_pid" 2>/dev/null || true
-        wait "$server_pid" 2>/dev/null || true
-    fi
+    local pid
+    for pid in "${jobs[@]}"; do
+        kill -TERM "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
     rm -rf --one-file-system "$work"
 }
 trap cleanup EXIT
@@ -30,24 +36,24 @@ trap 'exit 143' TERM HUP
 
 # Does this kernel encrypt for a TCP socket, and hash? The program's own doctor has tried both.
 kernel_has_all() {
-    AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none AWS_CONFIG_FILE=/dev/null \
-        AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_PROFILE='' "$program" doctor >"$work/doctor" &&
+    AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none "$program" doctor >"$work/doctor" 2>&1 &&
         grep -q '^ok  *kTLS ' "$work/doctor"
 }
 
 # another_client CODE ARGUMENT...: Python code with botocore, which is not ours.
+client_setup='
+import base64, botocore.client, botocore.session, os, sys
+env = os.environ
+s3 = botocore.session.Session().create_client(
+    "s3", endpoint_url=env["S3_HTTPS_URL"], verify=env["S3_CA_BUNDLE"],
+    region_name=env["S3_REGION"], aws_access_key_id=env["S3_ACCESS_KEY"],
+    aws_secret_access_key=env["S3_SECRET_KEY"],
+    config=botocore.client.Config(s3={"addressing_style": "path"}, proxies={}))
+'
 another_client() {
     local code=$1
     shift
-    /usr/bin/python3 -I - "$@" <<END
-import base64, os, sys
-import botocore.session, botocore.client
-s3 = botocore.session.Session().create_client(
-    "s3", endpoint_url="$S3_HTTPS_URL", verify="$S3_CA_BUNDLE", region_name="$S3_REGION",
-    aws_access_key_id="$S3_ACCESS_KEY", aws_secret_access_key=os.environ["S3_SECRET_KEY"],
-    config=botocore.client.Config(s3={"addressing_style": "path"}, proxies={}))
-$code
-END
+    /usr/bin/python3 -I -c "$client_setup$code" "$@"
 }
 
 begin=$SECONDS
@@ -64,18 +70,17 @@ fi
 say "starting Ceph RGW with TLS under a throw-away CA (about 5 s)"
 mkdir "$work/ceph"
 "$tools_dir/server.sh" ceph "$work/ceph" >"$work/server.out" 2>"$work/server.err" &
-server_pid=$!
+jobs+=($!)
 until [ -e "$work/ceph/env" ]; do
-    kill -0 "$server_pid" 2>/dev/null || {
+    kill -0 "${jobs[0]}" 2>/dev/null || {
         cat "$work/server.err" >&2
         die "Ceph RGW did not start"
     }
     sleep 0.1
 done
-set -a
-# shellcheck source=/dev/null
-. "$work/ceph/env"
-set +a
+while IFS= read -r line; do
+    export "${line?}"
+done <"$work/ceph/env"
 say "$S3_SERVER_NAME $S3_SERVER_VERSION answers at $S3_HTTPS_URL"
 another_client 's3.create_bucket(Bucket=sys.argv[1])' "$bucket"
 
@@ -105,7 +110,11 @@ put=(put "$file" "s3://$bucket/$key" --endpoint-url "$url" --ca-bundle "$work/sh
 [ "$in_vm" = no ] || say "uploading in the virtual machine (boots first; about 40 s in all)"
 echo
 echo "\$ s3-ktls ${put[*]}"
-"${run[@]}" "$work/share/s3-ktls" "${put[@]}" | tee "$work/result"
+# In the background, so that this script can be ended meanwhile.
+"${run[@]}" "$work/share/s3-ktls" "${put[@]}" >"$work/result" &
+jobs+=($!)
+wait "${jobs[1]}" || die "the upload failed (exit code $?)"
+cat "$work/result"
 echo
 
 of_tap=$(sed -n 's/.*, sha256 \([0-9a-f]\{64\}\), hashed: bpf,.*/\1/p' "$work/result")
