@@ -226,8 +226,8 @@ static int read_checked_state(struct tap *tap, struct tap_state *state, struct e
     return 0;
 }
 
-/* A source that ended early leaves TCP waiting for the rest of what was announced (MSG_MORE): tell
- * it that nothing follows. Setting TCP_NODELAY again does so (tcp(7)). */
+/* TCP holds back the last bytes of a push that announced more to follow (MSG_MORE), as sendfile
+ * does when a file is shorter than it was told. Setting TCP_NODELAY again sends them (tcp(7)). */
 static int push_out_the_rest(const struct tap *tap)
 {
     const int on = 1;
@@ -274,13 +274,12 @@ ssize_t tap_feed(struct tap *tap, size_t n, tap_push_fn *push, void *ctx, struct
         result = read_checked_state(tap, &state, e);
         if (result < 0)
             return result;
-        if (pushed == 0) {
-            result = push_out_the_rest(tap);
-            if (result < 0)
-                return refuse(tap, e, -result, "its socket is broken (errno %d)", -result);
+        if (pushed == 0)
             break;
-        }
     }
+    result = push_out_the_rest(tap);
+    if (result < 0)
+        return refuse(tap, e, -result, "its socket is broken (errno %d)", -result);
     return (ssize_t)done;
 }
 

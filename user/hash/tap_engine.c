@@ -3,20 +3,18 @@
 #include "hash/tap_internal.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "base/buf.h"
+#include "base/caps.h"
 #include "base/clock.h"
 
 /* bpftool's text, not ours. */
@@ -65,33 +63,11 @@ static const char *said_in_one_line(void)
 
 static bool kernel_is_too_old(const char *release)
 {
-    unsigned major = 0, minor = 0;
+    char *end = NULL;
+    unsigned long major = strtoul(release, &end, 10);
+    unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
 
-    return sscanf(release, "%u.%u", &major, &minor) == 2 &&
-           (major < 5 || (major == 5 && minor < 17));
-}
-
-/* CAP_SYS_ADMIN stands in for the two that were split off from it (capabilities(7)). */
-static void name_missing_capabilities(struct buf *names)
-{
-    static const struct {
-        int number;
-        bool in_sys_admin;
-        const char *name;
-    } wanted[] = {{CAP_BPF, true, "CAP_BPF"},
-                  {CAP_NET_ADMIN, false, "CAP_NET_ADMIN"},
-                  {CAP_PERFMON, true, "CAP_PERFMON"}};
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
-
-    if (syscall(SYS_capget, &header, data) < 0)
-        return;
-    bool sys_admin = data[0].effective & 1U << CAP_SYS_ADMIN;
-    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        bool held = data[wanted[i].number / 32].effective & 1U << wanted[i].number % 32;
-        if (!held && !(wanted[i].in_sys_admin && sys_admin))
-            buf_addf(names, "%s%s", names->len ? ", " : "", wanted[i].name);
-    }
+    return end != release && (major < 5 || (major == 5 && minor < 17));
 }
 
 /* The two commonest reasons why a program cannot be loaded, asked before the kernel refuses with a
@@ -99,23 +75,20 @@ static void name_missing_capabilities(struct buf *names)
 static int check_environment(struct err *e)
 {
     struct utsname kernel = {.release = "?"};
-    struct buf missing;
-    int result = 0;
+    char missing[CAPS_NAMES_SIZE];
 
     uname(&kernel);
-    buf_init(&missing, 128);
-    name_missing_capabilities(&missing);
     if (kernel_is_too_old(kernel.release))
-        result = err_set(e, ERR_ENV, ENOSYS,
-                         "Linux %s is too old to hash in the kernel: bpf_loop() came with 5.17",
-                         kernel.release);
-    else if (missing.len)
-        result = err_set(e, ERR_ENV, EPERM,
-                         "cannot load the BPF program without %s: run as root, or give the program "
-                         "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
-                         missing.data);
-    buf_free(&missing);
-    return result;
+        return err_set(e, ERR_ENV, ENOSYS,
+                       "Linux %s is too old to hash in the kernel: bpf_loop() came with 5.17",
+                       kernel.release);
+    caps_missing(missing);
+    if (*missing)
+        return err_set(e, ERR_ENV, EPERM,
+                       "cannot load the BPF program without %s: run as root, or give the program "
+                       "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
+                       missing);
+    return 0;
 }
 
 static int explain_failure(const char *step, int errnum, struct err *e)

@@ -3,6 +3,7 @@
 #ifndef S3_KTLS_HASH_TAP_INTERNAL_H
 #define S3_KTLS_HASH_TAP_INTERNAL_H
 
+#include "base/clock.h"
 #include "hash/tap.h"
 #include "tap_abi.h"
 
@@ -27,6 +28,13 @@ bool tap_pairs_are_private(const struct tap_pairs *pairs);
 
 /* A new pair, with all socket options set; the caller closes both. Any thread may call. */
 int tap_pairs_make(struct tap_pairs *pairs, struct tap_pair *pair, struct err *e);
+
+/* Strangers that may be turned away before a pair is given up. */
+enum { TAP_STRANGERS_MAX = 16 };
+
+/* Accept the connection that `out` has made to `listener` (both non-blocking), and turn away all
+ * others. Apart from tap_pairs_make() only the tests call it: they bring strangers. */
+int tap_pairs_accept(int listener, deadline_t deadline, int out, int *in, struct err *e);
 
 /* --- tap_engine.c: the loaded program and its maps --- */
 

@@ -7,7 +7,6 @@
 #include "hash/tap_internal.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -18,19 +17,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "base/caps.h"
 #include "base/io.h"
 
 enum {
     /* Loopback connects at once; only a firewall on the shared one can make it wait. */
     CONNECT_TIMEOUT_MS = 2000,
-    /* Strangers that may be turned away before a pair is given up. */
-    STRANGERS_MAX = 16,
     /* As asked for; the kernel doubles it (socket(7)) and counts each buffer's overhead. A push
      * must find room although earlier windows may be drained and not yet acknowledged. */
     SEND_BUFFER_BYTES = 2 * 1024 * 1024,
@@ -105,16 +100,6 @@ static int make_listener(struct tap_pairs *pairs, struct err *e)
     return 0;
 }
 
-static int drop_capabilities(struct err *e)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
-
-    if (syscall(SYS_capset, &header, none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return pairs_fail(e, "give away the capabilities of the thread");
-    return 0;
-}
-
 static int set_up_thread(struct tap_pairs *pairs, struct err *e)
 {
     /* Refused without CAP_SYS_ADMIN, or where network namespaces are exhausted or not built in:
@@ -125,7 +110,7 @@ static int set_up_thread(struct tap_pairs *pairs, struct err *e)
     if (result == 0)
         result = make_listener(pairs, e);
     if (result == 0)
-        result = drop_capabilities(e);
+        result = caps_drop(false, e);
     return result;
 }
 
@@ -139,7 +124,7 @@ static bool same_address(const struct sockaddr_in *a, const struct sockaddr_in *
  * a listener on the shared loopback. */
 static bool are_connected(int a, int b)
 {
-    struct sockaddr_in a_name, a_peer, b_name, b_peer;
+    struct sockaddr_in a_name = {0}, a_peer = {0}, b_name = {0}, b_peer = {0};
     socklen_t size = sizeof a_name;
 
     if (getsockname(a, (struct sockaddr *)&a_name, &size) < 0 || size != sizeof a_name ||
@@ -177,9 +162,9 @@ static int connect_out(int listener, deadline_t deadline, int *out, struct err *
     return errno ? pairs_fail(e, "connect on 127.0.0.1 (does a firewall filter lo?)") : 0;
 }
 
-static int accept_in(int listener, deadline_t deadline, int out, int *in, struct err *e)
+int tap_pairs_accept(int listener, deadline_t deadline, int out, int *in, struct err *e)
 {
-    for (int strangers = 0; strangers <= STRANGERS_MAX; strangers++) {
+    for (int strangers = 0; strangers <= TAP_STRANGERS_MAX; strangers++) {
         int events = io_wait(listener, POLLIN, -1, deadline);
         if (events < 0) {
             errno = -events;
@@ -196,7 +181,7 @@ static int accept_in(int listener, deadline_t deadline, int out, int *in, struct
                    "another process of this machine keeps connecting to our port on 127.0.0.1 (%d "
                    "connections refused); with CAP_SYS_ADMIN the pair lives in a network namespace "
                    "of its own, where nobody can",
-                   STRANGERS_MAX + 1);
+                   TAP_STRANGERS_MAX + 1);
 }
 
 static int set_options(const struct tap_pair *pair, struct err *e)
@@ -234,12 +219,12 @@ static int make_pair(int listener, struct tap_pair *pair, struct err *e)
     deadline_t deadline = clock_deadline_in_ms(CONNECT_TIMEOUT_MS);
 
     *pair = (struct tap_pair){.in = -1, .out = -1};
-    if (listen(listener, STRANGERS_MAX) < 0)
+    if (listen(listener, TAP_STRANGERS_MAX) < 0)
         return pairs_fail(e, "listen on 127.0.0.1");
 
     int result = connect_out(listener, deadline, &pair->out, e);
     if (result == 0)
-        result = accept_in(listener, deadline, pair->out, &pair->in, e);
+        result = tap_pairs_accept(listener, deadline, pair->out, &pair->in, e);
     /* Listens only while a pair is made, and on another port each time: shutdown(2) puts a
      * listening socket back where bind(2) with port 0 left it, with its buffer's size. */
     shutdown(listener, SHUT_RDWR);

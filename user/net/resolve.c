@@ -153,7 +153,7 @@ int resolve_host(struct resolve_result *result, const char *host, uint16_t port,
     }
     struct request *r = NULL;
     int rc = request_start(&r, host, port);
-    if (rc)
+    if (!r)
         return err_sys(e, ERR_ENV, -rc, "no thread to resolve the name %s", host);
     rc = io_wait(r->done_fd, POLLIN, cancel_fd, deadline);
     eventfd_t done;

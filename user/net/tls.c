@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -120,7 +121,7 @@ static int wrap_ctx(struct tls_client **client, SSL_CTX *ctx, struct err *e)
 
 int tls_client_open(struct tls_client **client, const char *ca_bundle, struct err *e)
 {
-    SSL_CTX *ctx;
+    SSL_CTX *ctx = NULL;
     int rc = new_ctx(&ctx, e);
     if (rc)
         return rc;
@@ -138,7 +139,7 @@ int tls_client_open(struct tls_client **client, const char *ca_bundle, struct er
 
 int tls_client_open_anchor(struct tls_client **client, X509 *anchor, struct err *e)
 {
-    SSL_CTX *ctx;
+    SSL_CTX *ctx = NULL;
     int rc = new_ctx(&ctx, e);
     if (rc)
         return rc;
@@ -174,8 +175,10 @@ static bool set_host(SSL *ssl, const char *host)
     }
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
                                                X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-    return *host && X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
-           SSL_set_tlsext_host_name(ssl, host) == 1;
+    char name[256]; /* RFC 1035: at most 255 bytes; a copy, because OpenSSL's macro drops const */
+    int n = snprintf(name, sizeof name, "%s", host);
+    return n > 0 && n < (int)sizeof name && X509_VERIFY_PARAM_set1_host(param, name, 0) == 1 &&
+           SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
 /*
@@ -183,7 +186,7 @@ static bool set_host(SSL *ssl, const char *host)
  * of the BIO (BIO_CTRL_SET_KTLS, in ssl/t1_enc.c and ssl/tls13_enc.c). A socket BIO says yes
  * (crypto/bio/bss_sock.c), a file descriptor BIO does not know the question
  * (crypto/bio/bss_fd.c), so reading through one stays with OpenSSL in every version. Finding no
- * socket BIO for reading, SSL_set_wfd() makes one for writing and attaches the ULP.
+ * socket BIO for reading, SSL_set_wfd() makes one for writing.
  */
 static bool set_descriptors(SSL *ssl, int fd)
 {

@@ -30,7 +30,7 @@ enum { SELF_TEST_BYTES = 40000, SELF_TEST_TIMEOUT_MS = 10000 };
 static int make_pair(int *client, int *server)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct sockaddr_in mine, peer;
+    struct sockaddr_in mine = {0}, peer = {0};
     socklen_t len = sizeof at, mine_len = sizeof mine, peer_len = sizeof peer;
     int rc = 0;
     *client = *server = -1;

@@ -267,11 +267,14 @@ static int transfer_compare_checksum(struct transfer *t, const struct s3_object_
     encode_base64(t->result->sha256, SHA256_BYTES, ours);
     if (strcmp(ours, info->sha256_base64) == 0)
         return 1;
-    return err_set(
-        e, ERR_INTEGRITY, EBADMSG,
-        "s3://%s/%s: the store says SHA-256 %s, but %s was sent; an object exists there: "
-        "do not trust it, delete it and find out why",
-        t->plan->object->bucket, t->plan->object->key, info->sha256_base64, ours);
+    return err_set(e, ERR_INTEGRITY, EBADMSG,
+                   "s3://%s/%s: the store says SHA-256 %s, but %s was sent; an object exists "
+                   "there: do not trust it, delete it and find out why%s",
+                   t->plan->object->bucket, t->plan->object->key, info->sha256_base64, ours,
+                   t->plan->client->credentials
+                       ? ""
+                       : " (Ceph, for one, keeps the aws-chunked framing of unsigned requests as "
+                         "content: sign the request, or use --hash none)");
 }
 
 /* The store said success: what is that worth? */
@@ -308,6 +311,20 @@ static int transfer_confirm(struct transfer *t, struct err *e)
     return 0;
 }
 
+/* The connection is gone, or we were told to stop: does an object exist? */
+static void transfer_explain_loss(struct transfer *t, int rc, struct err *e)
+{
+    struct err why = *e;
+    if (t->body_complete)
+        err_set(e, ERR_NET, -rc,
+                "%s: %s; the whole body had been sent, so an object may exist: look before you "
+                "send it again",
+                transfer_target(t, "PUT"), why.text);
+    else if (rc == -ECANCELED)
+        err_set(e, ERR_NET, -rc, "%s: ended without its last chunk, nothing was stored",
+                transfer_target(t, "PUT"));
+}
+
 int transfer_run(const struct transfer_plan *plan, struct transfer_result *result, struct err *e)
 {
     struct transfer t = {.plan = plan, .result = result};
@@ -322,10 +339,8 @@ int transfer_run(const struct transfer_plan *plan, struct transfer_result *resul
         rc = transfer_put(&t, e);
     if (rc == 0)
         rc = transfer_confirm(&t, e);
-    if (rc == -ECANCELED)
-        err_set(e, ERR_NET, ECANCELED, "%s: %s", transfer_target(&t, "PUT"),
-                t.body_complete ? "its whole body had been sent, so an object may exist"
-                                : "ended without its last chunk, nothing was stored");
+    if (rc < 0 && e->class == ERR_NET)
+        transfer_explain_loss(&t, rc, e);
     /* Without a success nothing that was sent may look complete, so no orderly end either. */
     if (rc == 0)
         conn_close(t.conn);
