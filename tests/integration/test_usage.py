@@ -12,7 +12,7 @@ from rig.process import REPO
 
 NOBODY = 65534
 
-# CLI options, by command. Adding one means adding it here.
+# CLI options, by command. Adding one means adding it here, and to the README.
 STORE = {"--endpoint-url", "--addressing-style", "--region", "--profile", "--ca-bundle",
          "--no-sign-request", "--connect-timeout", "--timeout"}
 COMMON = {"--verbose", "-v", "--help", "-h"}
@@ -219,3 +219,8 @@ def test_the_build_is_installed(tmp_path):
     program = tmp_path / "opt/x/bin/s3-ktls"
     said = subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE).stdout
     assert said.startswith(b"s3-ktls ")
+
+
+def test_the_readme_shows_the_help(program):
+    """Option for option and word for word."""
+    assert program.run(["--help"]).expect(0).stdout in (REPO / "README.md").read_text()

@@ -42,7 +42,7 @@ static void doctor_say(struct doctor *d, enum fact fact, const char *name, const
 static void doctor_say(struct doctor *d, enum fact fact, const char *name, const char *fmt, ...)
 {
     static const char *const words[] = {"ok", "info", "missing", "missing"};
-    printf("%-7s  %-12s  ", words[fact], name);
+    printf("%-7s  %-14s  ", words[fact], name);
     va_list ap;
     va_start(ap, fmt);
     vprintf(fmt, ap);
