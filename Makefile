@@ -15,12 +15,13 @@ CLANG_TIDY   ?= clang-tidy
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -Wformat=2 -Wundef -Wpointer-arith -Wcast-qual
-CPPFLAGS += -D_GNU_SOURCE -DS3_KTLS_VERSION='"$(VERSION)"' -Iuser -Iinclude -Ibpf -isystem $(B)/gen
+# What the program needs is not in CPPFLAGS, CFLAGS and LDFLAGS: those are the user's to set.
+DEFINES  := -D_GNU_SOURCE -DS3_KTLS_VERSION='"$(VERSION)"' -Iuser -Iinclude -Ibpf -isystem $(B)/gen
 CFLAGS   ?= -O2 -g
 HARDEN   := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
 CSTD     := -std=c11
 LDLIBS   := -lbpf -lelf -lz -lssl -lcrypto -luring -lexpat -ljansson -lcap -lpthread
-LDFLAGS  += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+LINKING  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 
 # The BPF compiler does not know where the multiarch UAPI headers are.
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
@@ -69,11 +70,14 @@ $(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
 $(B)/obj/%.o: %.c Makefile | $(SKEL)
 	@mkdir -p $(@D)
 	$(say) CC $@
-	$(Q)$(CC) $(CSTD) $(CPPFLAGS) $(CFLAGS) $(HARDEN) $(WARNINGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CSTD) $(DEFINES) $(CPPFLAGS) $(CFLAGS) $(HARDEN) $(WARNINGS) -MMD -MP -c $< -o $@
+
+# -MMD leaves the skeleton out, since it comes in as a system header.
+$(B)/obj/user/hash/tap_engine.o $(B)/san/user/hash/tap_engine.o: $(SKEL)
 
 $(B)/s3-ktls: $(OBJ)
 	$(say) LINK $@
-	$(Q)$(CC) $(LDFLAGS) $(OBJ) $(LDLIBS) -o $@
+	$(Q)$(CC) $(LINKING) $(LDFLAGS) $(OBJ) $(LDLIBS) -o $@
 
 install: $(B)/s3-ktls ## install to $(DESTDIR)$(PREFIX)
 	install -D -m 0755 $(B)/s3-ktls $(DESTDIR)$(PREFIX)/bin/s3-ktls
@@ -97,7 +101,7 @@ test: ## set up, build, run all tests
 $(B)/san/%.o: %.c Makefile | $(SKEL)
 	@mkdir -p $(@D)
 	$(say) CC $@
-	$(Q)$(CC) $(CSTD) $(CPPFLAGS) -O1 -g $(SAN) $(WARNINGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CSTD) $(DEFINES) $(CPPFLAGS) -O1 -g $(SAN) $(WARNINGS) -MMD -MP -c $< -o $@
 
 $(UNIT_TESTS): $(B)/tests/%: $(B)/san/tests/unit/%.o $(UNIT_KIT) $(SAN_OBJ)
 	@mkdir -p $(@D)
@@ -147,14 +151,14 @@ check-layers: $(SKEL)
 TIDIED := $(SRC:%=$(B)/tidy/%.ok)
 $(B)/tidy/%.ok: % .clang-tidy $(filter %.h,$(C_FILES)) | $(SKEL)
 	@mkdir -p $(@D)
-	$(CLANG_TIDY) --quiet --warnings-as-errors='*' $< -- $(CSTD) $(CPPFLAGS) 2>&1 | \
-	    { grep -v 'warnings generated' || true; }; exit $${PIPESTATUS[0]}
+	$(CLANG_TIDY) --quiet --warnings-as-errors='*' $< -- $(CSTD) $(DEFINES) 2>&1 | \
+	    { grep -vE 'warnings? generated' || true; }; exit $${PIPESTATUS[0]}
 	@touch $@
 check-tidy: $(TIDIED)
 
 check-cppcheck: $(SKEL)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
-	    --inline-suppr --suppress=missingIncludeSystem $(CPPFLAGS) $(SRC)
+	    --inline-suppr --suppress=missingIncludeSystem $(DEFINES) $(SRC)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
@@ -163,4 +167,4 @@ SHELL := /bin/bash
 .PHONY: all help install clean demo test unit-tests bpf-tests test-unit test-bpf \
         test-integration test-vm check check-format check-layers check-shell check-tidy check-cppcheck
 
--include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(UNIT_KIT:.o=.d)
+-include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(wildcard $(B)/san/tests/*/*.d)

@@ -4,7 +4,7 @@ import platform
 import re
 
 FACTS = {"kernel", "lockdown", "capabilities", "bpf", "tap", "tap network", "tls module", "kTLS",
-         "NIC offload", "io_uring", "credentials", "endpoint"}
+         "NIC offload", "io_uring", "credentials", "region", "endpoint"}
 
 
 def facts_of(result):
@@ -33,15 +33,30 @@ def test_all_is_well(program, ceph, ktls_here):
 
 
 def test_without_an_endpoint(program):
-    env = program.environment(AWS_ACCESS_KEY_ID="some-key-id", AWS_SECRET_ACCESS_KEY="some-secret")
+    env = program.environment(AWS_ACCESS_KEY_ID="some-key-id", AWS_SECRET_ACCESS_KEY="some-secret",
+                              AWS_REGION="eu-central-1")
     facts = facts_of(program.run(["doctor"], env).expect(0))
     assert facts["endpoint"][0] == "info"
+    assert facts["region"] == ("ok", "eu-central-1")
+
+
+def test_without_a_region(program):
+    """AWS needs one, and put would refuse."""
+    env = program.environment(AWS_ACCESS_KEY_ID="some-key-id", AWS_SECRET_ACCESS_KEY="some-secret")
+    facts = facts_of(program.run(["doctor"], env).expect(3))
+    assert facts["region"][0] == "missing" and "--region" in facts["region"][1]
+
+
+def test_stdout_that_is_full(program):
+    with open("/dev/full", "wb") as full:
+        result = program.run(["doctor", "--no-sign-request", "--region", "x"], stdout=full)
+    result.expect(3, "stdout")
 
 
 def test_without_credentials(program):
     result = program.run(["doctor"]).expect(3)
     assert facts_of(result)["credentials"][0] == "missing"
-    facts = facts_of(program.run(["doctor", "--no-sign-request"]).expect(0))
+    facts = facts_of(program.run(["doctor", "--no-sign-request", "--region", "x"]).expect(0))
     assert facts["credentials"][0] == "info"
 
 

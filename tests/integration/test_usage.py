@@ -13,11 +13,11 @@ from rig.process import REPO
 NOBODY = 65534
 
 # CLI options, by command. Adding one means adding it here, and to the README.
-STORE = {"--endpoint-url", "--addressing-style", "--region", "--profile", "--ca-bundle",
-         "--no-sign-request", "--connect-timeout", "--timeout"}
+STORE = {"--endpoint-url", "--region", "--profile", "--ca-bundle", "--no-sign-request",
+         "--connect-timeout"}
 COMMON = {"--verbose", "-v", "--help", "-h"}
 OPTIONS = {
-    "put": STORE | COMMON | {"--sender", "--hash", "--framing", "--chunk-size", "--require-ktls",
+    "put": STORE | COMMON | {"--addressing-style", "--timeout", "--sender", "--hash", "--framing", "--chunk-size", "--require-ktls",
                              "--json", "--quiet", "-q"},
     "hash": COMMON | {"--sender"},
     "doctor": STORE | COMMON,

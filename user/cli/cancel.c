@@ -2,10 +2,36 @@
 #include "cli/cancel.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+#include "base/caps.h"
+#include "base/log.h"
+
+enum { CANCEL_PATIENCE_MS = 800 };
+
+static void *cancel_watch(void *arg)
+{
+    struct pollfd p = {.fd = (int)(intptr_t)arg, .events = POLLIN};
+    (void)caps_drop(false, NULL);
+    while (poll(&p, 1, -1) < 0 && errno == EINTR)
+        ;
+    poll(NULL, 0, CANCEL_PATIENCE_MS);
+
+    /* Not read from the signalfd, which has to stay readable for all others. */
+    sigset_t pending;
+    sigpending(&pending);
+    bool term = sigismember(&pending, SIGTERM) == 1;
+    log_error("stopped by %s while waiting for the kernel; unless the whole body had been sent, "
+              "nothing was stored",
+              term ? "SIGTERM" : "SIGINT");
+    _exit(term ? ERR_SIGTERM : ERR_SIGINT);
+}
 
 int cancel_open(void)
 {
@@ -14,8 +40,12 @@ int cancel_open(void)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (fd >= 0)
-        sigprocmask(SIG_BLOCK, &set, NULL);
+    if (fd < 0)
+        return -1;
+    pthread_t thread;
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    if (pthread_create(&thread, NULL, cancel_watch, (void *)(intptr_t)fd) == 0)
+        pthread_detach(thread);
     return fd;
 }
 

@@ -11,6 +11,7 @@
 #include "base/caps.h"
 #include "base/secret.h"
 #include "cli/doctor_nic.h"
+#include "cli/report.h"
 #include "hash/tap.h"
 #include "net/conn.h"
 #include "net/sender.h"
@@ -75,7 +76,7 @@ static void doctor_check_kernel(struct doctor *d)
                lockdown[0] ? lockdown : "not told by this kernel (securityfs is not mounted)");
 }
 
-static void doctor_check_tap(struct doctor *d)
+static void doctor_check_engine(struct doctor *d)
 {
     char missing[CAPS_NAMES_SIZE];
     caps_missing(missing);
@@ -88,7 +89,6 @@ static void doctor_check_tap(struct doctor *d)
         doctor_say(d, FACT_OK, "capabilities", "CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON are held");
 
     struct err e;
-    struct tap *tap = NULL;
     if (tap_engine_open(&d->engine, &e) < 0) {
         doctor_say(d, FACT_MISSING, "bpf", "%s", e.text);
         return;
@@ -98,11 +98,6 @@ static void doctor_check_tap(struct doctor *d)
     doctor_say(d, FACT_OK, "bpf",
                "loads and attaches in %.1f ms, %" PRIu32 " instructions verified",
                (double)info.load_ns / 1e6, info.verified_insns);
-    if (tap_open(d->engine, &tap, &e) < 0 || tap_prove(tap, &e) < 0)
-        doctor_say(d, FACT_MISSING, "tap", "%s", e.text);
-    else
-        doctor_say(d, FACT_OK, "tap", "proven: known bytes through a real tap, right digest");
-    tap_close(tap);
     doctor_say(d, FACT_INFO, "tap network", "%s",
                info.private_network
                    ? "a network namespace of its own: nobody else sees the plaintext hop"
@@ -110,9 +105,22 @@ static void doctor_check_tap(struct doctor *d)
                      "(CAP_SYS_ADMIN would give it a network namespace of its own)");
 }
 
-static void doctor_check_ktls(struct doctor *d)
+/* Without capabilities, as an upload uses it. */
+static void doctor_check_tap(struct doctor *d)
 {
-    int module = tls_probe_module();
+    struct err e;
+    struct tap *tap = NULL;
+    if (!d->engine)
+        return;
+    if (tap_open(d->engine, &tap, &e) < 0 || tap_prove(tap, &e) < 0)
+        doctor_say(d, FACT_MISSING, "tap", "%s", e.text);
+    else
+        doctor_say(d, FACT_OK, "tap", "proven: known bytes through a real tap, right digest");
+    tap_close(tap);
+}
+
+static void doctor_check_ktls(struct doctor *d, int module)
+{
     if (module == 0)
         doctor_say(d, FACT_OK, "tls module", "the kernel has it");
     else
@@ -180,40 +188,58 @@ static void doctor_check_credentials(struct doctor *d)
     credentials_free(&credentials);
 }
 
-static void doctor_check_endpoint(struct doctor *d)
+static void doctor_check_region(struct doctor *d)
+{
+    if (d->config.region)
+        doctor_say(d, FACT_OK, "region", "%s", d->config.region);
+    else if (d->config.endpoint_url)
+        doctor_say(d, FACT_INFO, "region", "none given: us-east-1, as --endpoint-url is");
+    else
+        doctor_say(d, FACT_MISSING, "region",
+                   "none, and AWS needs one: give --region or AWS_REGION");
+}
+
+static int doctor_connect(struct doctor *d, struct tls_client **tls, struct conn **conn,
+                          struct err *e)
+{
+    struct uri_endpoint endpoint;
+    int rc = uri_parse_endpoint(&endpoint, d->config.endpoint_url, e);
+    if (rc == 0 && endpoint.https)
+        rc = tls_client_open(tls, d->config.ca_bundle, e);
+    if (rc < 0)
+        return rc;
+    struct conn_options options = {.host = endpoint.host,
+                                   .port = endpoint.port,
+                                   .tls = *tls,
+                                   .connect_timeout_ms = (int)d->options->connect_timeout_ms,
+                                   .idle_timeout_ms = (int)d->options->connect_timeout_ms,
+                                   .cancel_fd = d->cancel_fd};
+    rc = conn_open(conn, &options, e);
+    if (rc < 0)
+        return rc;
+    struct conn_info info;
+    conn_get_info(*conn, &info);
+    doctor_say(d, FACT_OK, "endpoint", "%s takes connections at %s%s%s%s%s", d->config.endpoint_url,
+               info.peer, info.tls_version ? ", " : "", info.tls_version ? info.tls_version : "",
+               info.tls_version ? " " : "", info.tls_version ? info.tls_cipher : "");
+    return 0;
+}
+
+/* -ECANCELED, or 0. */
+static int doctor_check_endpoint(struct doctor *d, struct err *e)
 {
     if (!d->config.endpoint_url) {
         doctor_say(d, FACT_INFO, "endpoint", "none given (--endpoint-url); not tried");
-        return;
+        return 0;
     }
-    struct err e;
-    struct uri_endpoint endpoint;
     struct tls_client *tls = NULL;
     struct conn *conn = NULL;
-    int rc = uri_parse_endpoint(&endpoint, d->config.endpoint_url, &e);
-    if (rc == 0 && endpoint.https)
-        rc = tls_client_open(&tls, d->config.ca_bundle, &e);
-    if (rc == 0) {
-        struct conn_options options = {.host = endpoint.host,
-                                       .port = endpoint.port,
-                                       .tls = tls,
-                                       .connect_timeout_ms = (int)d->options->connect_timeout_ms,
-                                       .idle_timeout_ms = (int)d->options->timeout_ms,
-                                       .cancel_fd = d->cancel_fd};
-        rc = conn_open(&conn, &options, &e);
-    }
-    if (rc < 0) {
-        doctor_say(d, FACT_MISSING, "endpoint", "%s", e.text);
-    } else {
-        struct conn_info info;
-        conn_get_info(conn, &info);
-        doctor_say(d, FACT_OK, "endpoint", "%s answers at %s%s%s%s%s", d->config.endpoint_url,
-                   info.peer, info.tls_version ? ", " : "",
-                   info.tls_version ? info.tls_version : "", info.tls_version ? " " : "",
-                   info.tls_version ? info.tls_cipher : "");
-    }
+    int rc = doctor_connect(d, &tls, &conn, e);
+    if (rc < 0 && rc != -ECANCELED)
+        doctor_say(d, FACT_MISSING, "endpoint", "%s", e->text);
     conn_close(conn);
     tls_client_close(tls);
+    return rc == -ECANCELED ? rc : 0;
 }
 
 int command_doctor(const struct options *o, int cancel_fd, struct err *e)
@@ -225,18 +251,24 @@ int command_doctor(const struct options *o, int cancel_fd, struct err *e)
                                      .ca_bundle = o->ca_bundle};
 
     doctor_check_kernel(&d);
-    doctor_check_tap(&d);
-    doctor_check_ktls(&d);
-    doctor_check_io_uring(&d);
+    doctor_check_engine(&d);
+    int module = tls_probe_module();
     int rc = caps_drop(true, e);
-    if (rc == 0)
+    if (rc == 0) {
+        doctor_check_tap(&d);
+        doctor_check_ktls(&d, module);
+        doctor_check_io_uring(&d);
         rc = config_load(&d.config, &options, config_getenv, e);
+    }
     if (rc == 0) {
         doctor_check_credentials(&d);
-        doctor_check_endpoint(&d);
+        doctor_check_region(&d);
+        rc = doctor_check_endpoint(&d, e);
     }
     tap_engine_close(d.engine);
     config_free(&d.config);
+    if (rc == 0)
+        rc = report_flush(e);
     if (rc == 0 && d.missing)
         rc = err_set(e, ERR_ENV, ENOSYS, "%d of the things that an upload needs are missing here",
                      d.missing);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cli/report.h"
 #include "cli/session.h"
 #include "hash/encode.h"
 #include "upload/hash_file.h"
@@ -58,16 +59,13 @@ int command_hash(const struct options *o, int cancel_fd, struct err *e)
             failed++;
             rc = 0;
             /* A file that failed in the middle leaves a poisoned tap behind. */
-            if (tap_poison_reason(session.tap)) {
-                tap_close(session.tap);
-                session.tap = NULL;
-                rc = tap_open(session.engine, &session.tap, e);
-            }
+            if (tap_poison_reason(session.tap))
+                rc = session_renew_tap(&session, e);
         }
     }
     session_close(&session);
-    if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        rc = err_sys(e, ERR_ENV, errno, "cannot write to stdout");
+    if (rc == 0)
+        rc = report_flush(e);
     if (rc == 0 && failed)
         rc = err_set(e, ERR_FILE, EIO, "%d of %d files could not be hashed", failed,
                      o->operand_count);

@@ -33,10 +33,10 @@ static int run(const struct options *o, int cancel_fd, struct err *e)
         return command_doctor(o, cancel_fd, e);
     case COMMAND_HELP:
         options_print_help(o->help_for);
-        return 0;
+        return report_flush(e);
     case COMMAND_VERSION:
         puts("s3-ktls " S3_KTLS_VERSION);
-        return 0;
+        return report_flush(e);
     }
     return -EINVAL;
 }

@@ -35,7 +35,7 @@ enum { STORE = COMMAND_PUT | COMMAND_DOCTOR, ALL = COMMAND_PUT | COMMAND_HASH | 
 static const struct option_spec specs[] = {
     {"endpoint-url", 0, KIND_STRING, STORE, AT(endpoint_url), "URL", NULL,
      "http or https address of the store (default: AWS)"},
-    {"addressing-style", 0, KIND_CHOICE, STORE, AT(addressing), "auto|path|virtual", "auto",
+    {"addressing-style", 0, KIND_CHOICE, COMMAND_PUT, AT(addressing), "auto|path|virtual", "auto",
      "where the bucket stands; auto: in the host name at AWS, else in the path"},
     {"region", 0, KIND_STRING, STORE | COMMAND_SEED, AT(region), "NAME", NULL,
      "region to sign for (default: environment, profile; us-east-1 with --endpoint-url)"},
@@ -57,7 +57,7 @@ static const struct option_spec specs[] = {
      "fail unless the kernel encrypts"},
     {"connect-timeout", 0, KIND_SECONDS, STORE, AT(connect_timeout_ms), "SECONDS", "10",
      "for name, TCP and TLS together"},
-    {"timeout", 0, KIND_SECONDS, STORE, AT(timeout_ms), "SECONDS", "60",
+    {"timeout", 0, KIND_SECONDS, COMMAND_PUT, AT(timeout_ms), "SECONDS", "60",
      "longest time without progress"},
     {"json", 0, KIND_FLAG, COMMAND_PUT, AT(json), NULL, NULL, "the result as one JSON object"},
     {"file", 0, KIND_STRING, COMMAND_SEED, AT(file), "FILE", NULL,
@@ -287,7 +287,12 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
         else
             rc = option_parse(o, argc, argv, &at, e);
     }
-    return rc < 0 ? rc : options_check(o, e);
+    if (rc == 0)
+        rc = options_check(o, e);
+    /* What comes after a mistake still says in which form it is to be told. */
+    for (int at = first; at < argc && rc < 0 && !options_end; at++)
+        o->json = o->json || strcmp(argv[at], "--json") == 0;
+    return rc;
 }
 
 static void print_options(unsigned command)

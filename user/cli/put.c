@@ -69,6 +69,10 @@ static int put_configure(struct put *p, const struct options *o, struct err *e)
         [OPTION_ADDRESSING_PATH] = S3_ADDRESSING_PATH,
         [OPTION_ADDRESSING_VIRTUAL] = S3_ADDRESSING_VIRTUAL,
     };
+    if (seed) { /* AWS's endpoint, whatever is configured */
+        free(p->config.endpoint_url);
+        p->config.endpoint_url = NULL;
+    }
     return s3_address_make(&p->address, p->config.endpoint_url, p->config.region,
                            addressing[o->addressing], &p->object, e);
 }

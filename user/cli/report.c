@@ -29,13 +29,23 @@ static double bytes_per_second(const struct transfer_result *r)
     return r->elapsed_ns ? (double)r->bytes / seconds(r) : 0;
 }
 
-static int report_flush(struct err *e)
+int report_flush(struct err *e)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return 0;
-    return err_sys(
-        e, ERR_ENV, errno ? errno : EIO,
-        "the upload is done and verified, but its result could not be written to stdout");
+    return err_sys(e, ERR_ENV, errno ? errno : EIO, "cannot write to stdout");
+}
+
+/* The same after an upload, which is not undone by it. */
+static int report_flush_result(struct err *e)
+{
+    int rc = report_flush(e);
+    if (rc < 0) {
+        struct err why = *e;
+        err_set(e, ERR_ENV, -rc, "the upload is done and verified, but its result is lost: %s",
+                why.text);
+    }
+    return rc;
 }
 
 int report_print_line(const struct report *report, struct err *e)
@@ -59,7 +69,7 @@ int report_print_line(const struct report *report, struct err *e)
     printf(", store: %s, %.2f s, %.2f MB/s\n",
            r->verdict == TRANSFER_CONFIRMED ? "confirmed" : "accepted", seconds(r),
            bytes_per_second(r) / 1e6);
-    return report_flush(e);
+    return report_flush_result(e);
 }
 
 /* Null instead of an empty string: the store said nothing. What is not UTF-8 is null, too. */
@@ -102,8 +112,9 @@ int report_print_json(const struct report *report, struct err *e)
         "request_id", json_text(r->stored.request_id), "elapsed_s", seconds(r), "bytes_per_s",
         bytes_per_second(r));
     if (json_print_line(o) < 0)
-        errno = EIO;
-    return report_flush(e);
+        return err_set(e, ERR_ENV, EIO,
+                       "the upload is done and verified, but its result could not be written");
+    return report_flush_result(e);
 }
 
 static const char *class_name(enum err_class class)

@@ -22,6 +22,9 @@ struct report {
 int report_print_line(const struct report *report, struct err *e);
 int report_print_json(const struct report *report, struct err *e);
 
+/* Flush stdout, and see whether it took everything. */
+int report_flush(struct err *e);
+
 /* {"error": {...}} on stdout, for --json. */
 void report_print_json_error(const struct err *error);
 

@@ -17,11 +17,14 @@ struct session {
 };
 
 /*
- * Load the program, make and prove a tap (if `hashing`), have the tls module loaded (if `tls`),
- * then give all capabilities away. Call before anything is read from the network, and before other
- * threads start. session_close() whatever it returns.
+ * Load the program and make a tap (if `hashing`), have the tls module loaded (if `tls`), give all
+ * capabilities away, and then prove the tap: as it will be used. Call before anything is read from
+ * the network. session_close() whatever it returns.
  */
 int session_open(struct session *s, bool hashing, bool tls, enum sender_kind sender, struct err *e);
+
+/* Another tap, proven, in the place of one that is poisoned. */
+int session_renew_tap(struct session *s, struct err *e);
 void session_close(struct session *s);
 
 #endif

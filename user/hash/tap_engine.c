@@ -85,8 +85,8 @@ static int check_environment(struct err *e)
     caps_missing(missing);
     if (*missing)
         return err_set(e, ERR_ENV, EPERM,
-                       "cannot load the BPF program without %s: run as root, or give the program "
-                       "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
+                       "cannot load the BPF program without %s: run as root, or: setcap "
+                       "cap_bpf,cap_net_admin,cap_perfmon+ep on the binary",
                        missing);
     return 0;
 }

@@ -47,9 +47,7 @@ static void conn_free(struct conn *conn)
     io_close(&conn->fd);
     io_close(&conn->pipe[0]);
     io_close(&conn->pipe[1]);
-    if (conn->kept) /* may hold a request head with its signature */
-        explicit_bzero(conn->kept, CONN_KEPT_BYTES);
-    free(conn->kept);
+    free(conn->piece);
     free(conn);
 }
 
@@ -68,8 +66,7 @@ void conn_close(struct conn *conn)
 {
     if (!conn)
         return;
-    if (conn->cut || conn->end == CONN_BROKEN || conn->pipe_bytes ||
-        conn->kept_pos < conn->kept_len) {
+    if (conn->cut || conn->end == CONN_BROKEN) {
         conn_abort(conn);
         return;
     }

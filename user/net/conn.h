@@ -5,10 +5,9 @@
  * SIGPIPE (see net/tls.h).
  *
  * A peer may answer before it has read the whole request. Every sending function watches for that,
- * at its start and while it waits: it returns CONN_ANSWERED and stops, and the answer is read with
- * conn_recv(). What was taken from the caller by then but has not left is kept: after an interim
- * answer (100) conn_resume() sends it and the request goes on; after a final one the conn is given
- * to conn_abort(). Until one of them is called, every other sending function refuses.
+ * at its start and while it waits, and lets conn_set_answer_fn()'s function tell an interim answer
+ * from a final one. At a final one it stops and returns CONN_ANSWERED: the request is incomplete
+ * for good, so the conn can still receive, but every sending function refuses from then on.
  */
 #ifndef S3_KTLS_NET_CONN_H
 #define S3_KTLS_NET_CONN_H
@@ -53,15 +52,16 @@ struct conn_info {
 typedef int conn_answer_fn(void *ctx, const void *bytes, size_t n, struct err *e);
 
 /* Who takes them. NULL (the default): they are kept for conn_recv(), and the sending function
- * returns CONN_ANSWERED. An end of the connection is always CONN_ANSWERED: conn_recv() then says
- * how. */
+ * returns CONN_ANSWERED. An end of the connection, and what came before the connection broke, is
+ * always CONN_ANSWERED: conn_recv() then gives it. */
 void conn_set_answer_fn(struct conn *conn, conn_answer_fn *fn, void *ctx);
 
 /* Connect and shake hands. ERR_NET. The options are copied, but not host: it must outlive. */
 int conn_open(struct conn **conn, const struct conn_options *options, struct err *e);
 
 /* End in good order: close_notify where TLS is, then close. For a connection that is between
- * requests; one that failed or holds unsent bytes is aborted instead. NULL is harmless. */
+ * requests; one with an incomplete request is aborted instead. NULL is harmless.
+ */
 void conn_close(struct conn *conn);
 
 /* End so that the peer can't take what it got for a whole request: no close_notify, reset. NULL is
@@ -74,8 +74,8 @@ void conn_get_info(const struct conn *conn, struct conn_info *info);
  * Send all n bytes. `more`: something follows at once, so keep a short TLS record or segment open
  * for it (MSG_MORE; without kTLS OpenSSL ends the record all the same). The last call of a request
  * must say false, or its bytes may stay in the kernel.
- * 0; CONN_ANSWERED (all n bytes count as taken); or a negative errno, after which the conn can only
- * be aborted: -ETIMEDOUT without progress for idle_timeout_ms, -ECANCELED, what the socket said.
+ * 0; CONN_ANSWERED; or a negative errno, after which nothing can be sent any more either:
+ * -ETIMEDOUT without progress for idle_timeout_ms, -ECANCELED, what the socket said.
  */
 int conn_send(struct conn *conn, const void *bytes, size_t n, bool more, struct err *e);
 
@@ -84,9 +84,10 @@ int conn_send(struct conn *conn, const void *bytes, size_t n, bool more, struct 
  * splice(2) through a pipe where the kernel encrypts or nothing encrypts, so that they never enter
  * the program; else by read(2) and SSL_write. `from_fd` is a non-blocking socket of this machine
  * (tap.out).
- * `*moved` is how many were taken out of from_fd, also when it returns something else than 0.
- * 0, CONN_ANSWERED (after conn_resume(), go on with n - *moved, if any), or a negative errno;
- * -EPIPE if from_fd ends early, -ETIMEDOUT also if it gives nothing for idle_timeout_ms.
+ * `*moved` is how many were taken out of from_fd, also when it returns something else than 0; some
+ * of them may not have left then.
+ * 0, CONN_ANSWERED, or a negative errno as of conn_send(); -EPIPE if from_fd ends early, -ETIMEDOUT
+ * also if it gives nothing for idle_timeout_ms.
  */
 int conn_send_from_socket(struct conn *conn, int from_fd, size_t n, bool more, size_t *moved,
                           struct err *e);
@@ -94,19 +95,13 @@ int conn_send_from_socket(struct conn *conn, int from_fd, size_t n, bool more, s
 /*
  * For --hash none: let `push` (see net/sender.h) move up to n bytes of a file straight into the
  * socket, waiting for room as needed; where only userspace can encrypt, the file is read with
- * pread(2). `*offset` moves on by what was taken. Returns 0 with *moved == n, or *moved < n when
- * the file ended early; CONN_ANSWERED; or a negative errno, of class ERR_FILE (without the file's
- * name) where the file was the reason.
+ * pread(2). `*offset` moves on by what was taken. Returns 0 with *moved == n; 0 with
+ * *moved < n when the file ended early (nothing more can be sent then); CONN_ANSWERED; or a
+ * negative errno, of class ERR_FILE (without the file's name) where the file was the reason.
  */
 struct sender;
 int conn_send_from_file(struct conn *conn, struct sender *sender, int file_fd, off_t *offset,
                         size_t n, bool more, size_t *moved, struct err *e);
-
-/*
- * After CONN_ANSWERED, once the answer has been read and was an interim one: send what was kept.
- * 0 (also if nothing was kept), CONN_ANSWERED again, or a negative errno.
- */
-int conn_resume(struct conn *conn, struct err *e);
 
 /* Has the peer sent application data (or closed)? Never waits. TLS 1.3 session tickets are taken
  * in and are no answer. true also if the connection is broken: conn_recv() then says how. */

@@ -10,7 +10,7 @@
 
 enum {
     CONN_AHEAD_BYTES = 16 * 1024, /* a whole TLS record */
-    CONN_KEPT_BYTES = 64 * 1024,  /* also the piece that is read where userspace encrypts */
+    CONN_PIECE_BYTES = 64 * 1024,
     CONN_PIPE_BYTES = 256 * 1024,
 };
 
@@ -37,15 +37,12 @@ struct conn {
     conn_answer_fn *answer_fn;             /* takes it while something is sent; may be NULL */
     void *answer_ctx;
 
-    /* Sending. What was taken and has not left is in the pipe, or, younger, in `kept`. */
-    bool cut; /* bytes are lost or in doubt: no more sending, no close_notify */
-    int send_errnum;
-    int pipe[2]; /* from the first conn_send_from_socket() on */
-    size_t pipe_size, pipe_bytes;
-    bool pipe_more;
-    unsigned char *kept; /* CONN_KEPT_BYTES, from the first use on */
-    size_t kept_pos, kept_len;
-    bool kept_more;
+    /* Sending. */
+    bool cut;        /* a request is incomplete: no more sending, no close_notify */
+    int send_errnum; /* what the socket said, if it was that */
+    int pipe[2];     /* from the first conn_send_from_socket() on */
+    size_t pipe_size;
+    unsigned char *piece; /* CONN_PIECE_BYTES on their way to OpenSSL, from the first use on */
 };
 
 /* Take in what has arrived, without waiting. True if there is an answer, or an end of any kind. */

@@ -17,33 +17,27 @@
 
 enum { FILE_PIECE_BYTES = 256 * 1024 }; /* between two looks for an answer */
 
-static bool holds_unsent(const struct conn *conn)
-{
-    return conn->pipe_bytes > 0 || conn->kept_pos < conn->kept_len;
-}
-
-/* Something has arrived: 0 if it is of a kind that sending goes on, CONN_ANSWERED, or a negative
+/* Something may have arrived: 0 if sending goes on all the same, CONN_ANSWERED, or a negative
  * errno. */
 static int take_answer(struct conn *conn, struct err *e)
 {
-    while (conn_look(conn)) {
-        if (!conn->answer_fn || conn->ahead_pos == conn->ahead_len)
-            return CONN_ANSWERED;
-        int rc = conn->answer_fn(conn->answer_ctx, conn->ahead + conn->ahead_pos,
+    int rc = 0;
+    while (!rc && conn_look(conn)) {
+        rc = CONN_ANSWERED;
+        if (conn->answer_fn && conn->ahead_pos < conn->ahead_len) {
+            rc = conn->answer_fn(conn->answer_ctx, conn->ahead + conn->ahead_pos,
                                  conn->ahead_len - conn->ahead_pos, e);
-        conn->ahead_pos = conn->ahead_len;
-        if (rc < 0)
-            conn->cut = true;
-        if (rc)
-            return rc;
+            conn->ahead_pos = conn->ahead_len;
+        }
     }
-    return 0;
+    conn->cut |= rc != 0;
+    return rc;
 }
 
 /* 0 if sending may begin, CONN_ANSWERED, or a negative errno. */
 static int begin(struct conn *conn, struct err *e)
 {
-    if (conn->cut || holds_unsent(conn))
+    if (conn->cut)
         return err_set(e, ERR_NET, EPIPE,
                        "a request to %s (%s) was cut short; the connection can't be used again",
                        conn->options.host, conn->peer);
@@ -116,18 +110,17 @@ static ssize_t write_now(struct conn *conn, const unsigned char *bytes, size_t n
     return -tls_describe_error(conn->ssl, sent, text);
 }
 
-/* `*done` counts what has left, whatever is returned. */
 static int write_all(struct conn *conn, const unsigned char *bytes, size_t n, bool more,
-                     size_t *done, struct err *e)
+                     struct err *e)
 {
     char text[TLS_ERROR_SIZE];
     deadline_t deadline = conn_idle_deadline(conn);
-    *done = 0;
-    while (*done < n) {
-        ssize_t sent = write_now(conn, bytes + *done, n - *done, more, text);
+    while (n) {
+        ssize_t sent = write_now(conn, bytes, n, more, text);
         int rc = 0;
         if (sent > 0) {
-            *done += (size_t)sent;
+            bytes += sent;
+            n -= (size_t)sent;
             deadline = conn_idle_deadline(conn);
         } else if (sent == -EAGAIN)
             rc = wait_for_room(conn, deadline, e);
@@ -139,75 +132,10 @@ static int write_all(struct conn *conn, const unsigned char *bytes, size_t n, bo
     return 0;
 }
 
-static int have_kept_buffer(struct conn *conn, struct err *e)
-{
-    if (!conn->kept)
-        conn->kept = malloc(CONN_KEPT_BYTES);
-    if (conn->kept)
-        return 0;
-    conn->cut = true;
-    return err_set(e, ERR_ENV, ENOMEM, "no memory to send with");
-}
-
-static int flush_kept(struct conn *conn, struct err *e)
-{
-    size_t done;
-    int rc = write_all(conn, conn->kept + conn->kept_pos, conn->kept_len - conn->kept_pos,
-                       conn->kept_more, &done, e);
-    conn->kept_pos += done;
-    return rc;
-}
-
-static int flush_pipe(struct conn *conn, struct err *e)
-{
-    unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (conn->pipe_more ? SPLICE_F_MORE : 0);
-    deadline_t deadline = conn_idle_deadline(conn);
-    while (conn->pipe_bytes > 0) {
-        ssize_t sent = splice(conn->pipe[0], NULL, conn->fd, NULL, conn->pipe_bytes, flags);
-        int rc = 0;
-        if (sent > 0) {
-            conn->pipe_bytes -= (size_t)sent;
-            deadline = conn_idle_deadline(conn);
-        } else if (sent < 0 && errno == EAGAIN)
-            rc = wait_for_room(conn, deadline, e);
-        else if (sent == 0 || errno != EINTR)
-            rc = fail_send(conn, sent ? errno : EIO, NULL, e);
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
-
-int conn_resume(struct conn *conn, struct err *e)
-{
-    if (conn->cut)
-        return begin(conn, e);
-    int rc = flush_pipe(conn, e);
-    if (!rc && conn->kept_pos < conn->kept_len)
-        rc = flush_kept(conn, e);
-    return rc;
-}
-
 int conn_send(struct conn *conn, const void *bytes, size_t n, bool more, struct err *e)
 {
-    size_t done = 0;
     int rc = begin(conn, e);
-    if (!rc)
-        rc = write_all(conn, bytes, n, more, &done, e);
-    if (rc != CONN_ANSWERED || conn->cut || done == n)
-        return rc;
-    if (n - done > CONN_KEPT_BYTES) {
-        conn->cut = true;
-        return rc;
-    }
-    int kept = have_kept_buffer(conn, e);
-    if (kept)
-        return kept;
-    memcpy(conn->kept, (const unsigned char *)bytes + done, n - done);
-    conn->kept_pos = 0;
-    conn->kept_len = n - done;
-    conn->kept_more = more;
-    return rc;
+    return rc ? rc : write_all(conn, bytes, n, more, e);
 }
 
 static int fail_source(struct conn *conn, int errnum, struct err *e)
@@ -224,28 +152,21 @@ static int fail_source(struct conn *conn, int errnum, struct err *e)
     return err_sys(e, ERR_ENV, errnum, "the local socket that feeds the connection failed");
 }
 
-/* Take up to n bytes out of from_fd, into the pipe or into `kept`, waiting for the first. */
-static int take(struct conn *conn, int from_fd, size_t n, size_t *moved, struct err *e)
+/* Up to n bytes out of from_fd into the pipe, or into `piece`. Waits for the first. Bytes taken or
+ * a negative errno. */
+static ssize_t take(struct conn *conn, int from_fd, size_t n, struct err *e)
 {
     bool in_kernel = conn_moves_in_kernel(conn);
-    size_t room = in_kernel ? conn->pipe_size : CONN_KEPT_BYTES;
+    size_t room = in_kernel ? conn->pipe_size : CONN_PIECE_BYTES;
     deadline_t deadline = conn_idle_deadline(conn);
     if (n > room)
         n = room;
     for (;;) {
         ssize_t got = in_kernel ? splice(from_fd, NULL, conn->pipe[1], NULL, n,
                                          SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
-                                : read(from_fd, conn->kept, n);
-        if (got > 0) {
-            *moved += (size_t)got;
-            if (in_kernel)
-                conn->pipe_bytes = (size_t)got;
-            else {
-                conn->kept_pos = 0;
-                conn->kept_len = (size_t)got;
-            }
-            return 0;
-        }
+                                : read(from_fd, conn->piece, n);
+        if (got > 0)
+            return got;
         if (got == 0)
             return fail_source(conn, EPIPE, e);
         if (errno != EAGAIN && errno != EINTR)
@@ -254,6 +175,27 @@ static int take(struct conn *conn, int from_fd, size_t n, size_t *moved, struct 
         if (rc < 0)
             return fail_source(conn, -rc, e);
     }
+}
+
+/* All n bytes that the pipe holds. */
+static int empty_pipe(struct conn *conn, size_t n, bool more, struct err *e)
+{
+    unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0);
+    deadline_t deadline = conn_idle_deadline(conn);
+    while (n) {
+        ssize_t sent = splice(conn->pipe[0], NULL, conn->fd, NULL, n, flags);
+        int rc = 0;
+        if (sent > 0) {
+            n -= (size_t)sent;
+            deadline = conn_idle_deadline(conn);
+        } else if (sent < 0 && errno == EAGAIN)
+            rc = wait_for_room(conn, deadline, e);
+        else if (sent == 0 || errno != EINTR)
+            rc = fail_send(conn, sent ? errno : EIO, NULL, e);
+        if (rc)
+            return rc;
+    }
+    return 0;
 }
 
 static int have_pipe(struct conn *conn, struct err *e)
@@ -269,6 +211,16 @@ static int have_pipe(struct conn *conn, struct err *e)
     return 0;
 }
 
+static int have_piece(struct conn *conn, struct err *e)
+{
+    if (!conn->piece)
+        conn->piece = malloc(CONN_PIECE_BYTES);
+    if (conn->piece)
+        return 0;
+    conn->cut = true;
+    return err_set(e, ERR_ENV, ENOMEM, "no memory to send with");
+}
+
 int conn_send_from_socket(struct conn *conn, int from_fd, size_t n, bool more, size_t *moved,
                           struct err *e)
 {
@@ -276,12 +228,15 @@ int conn_send_from_socket(struct conn *conn, int from_fd, size_t n, bool more, s
     *moved = 0;
     int rc = begin(conn, e);
     if (!rc)
-        rc = in_kernel ? have_pipe(conn, e) : have_kept_buffer(conn, e);
+        rc = in_kernel ? have_pipe(conn, e) : have_piece(conn, e);
     while (!rc && *moved < n) {
-        rc = take(conn, from_fd, n - *moved, moved, e);
-        conn->pipe_more = conn->kept_more = more || *moved < n;
-        if (!rc)
-            rc = in_kernel ? flush_pipe(conn, e) : flush_kept(conn, e);
+        ssize_t got = take(conn, from_fd, n - *moved, e);
+        if (got < 0)
+            return (int)got;
+        *moved += (size_t)got;
+        bool follows = more || *moved < n;
+        rc = in_kernel ? empty_pipe(conn, (size_t)got, follows, e)
+                       : write_all(conn, conn->piece, (size_t)got, follows, e);
     }
     return rc;
 }
@@ -290,6 +245,13 @@ static int fail_file(struct conn *conn, int errnum, struct err *e)
 {
     conn->cut = true;
     return err_sys(e, ERR_FILE, errnum, "the file can't be read");
+}
+
+/* What was announced will not come. */
+static int end_early(struct conn *conn)
+{
+    conn->cut = true;
+    return 0;
 }
 
 static int file_in_kernel(struct conn *conn, struct sender *sender, int file_fd, off_t *offset,
@@ -304,7 +266,7 @@ static int file_in_kernel(struct conn *conn, struct sender *sender, int file_fd,
                                    &from_source);
         int rc = 0;
         if (sent == 0)
-            return 0;
+            return end_early(conn);
         if (sent > 0) {
             *moved += (size_t)sent;
             deadline = conn_idle_deadline(conn);
@@ -324,23 +286,19 @@ static int file_in_kernel(struct conn *conn, struct sender *sender, int file_fd,
 static int file_through_openssl(struct conn *conn, int file_fd, off_t *offset, size_t n, bool more,
                                 size_t *moved, struct err *e)
 {
-    int rc = have_kept_buffer(conn, e);
+    int rc = have_piece(conn, e);
     while (!rc && *moved < n) {
-        size_t left = n - *moved;
-        ssize_t got =
-            pread(file_fd, conn->kept, left < CONN_KEPT_BYTES ? left : CONN_KEPT_BYTES, *offset);
+        size_t left = n - *moved, want = left < CONN_PIECE_BYTES ? left : CONN_PIECE_BYTES;
+        ssize_t got = pread(file_fd, conn->piece, want, *offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return fail_file(conn, errno, e);
         if (got == 0)
-            return 0;
+            return end_early(conn);
         *offset += got;
         *moved += (size_t)got;
-        conn->kept_pos = 0;
-        conn->kept_len = (size_t)got;
-        conn->kept_more = more || *moved < n;
-        rc = flush_kept(conn, e);
+        rc = write_all(conn, conn->piece, (size_t)got, more || *moved < n, e);
     }
     return rc;
 }

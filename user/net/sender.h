@@ -27,7 +27,7 @@ const char *sender_name(const struct sender *sender);
 /*
  * Move up to n bytes of file_fd, from *offset on, into the non-blocking socket sock_fd, and move
  * *offset on. `more` as MSG_MORE; sendfile(2) has no such flag, and sends what it has.
- * Returns bytes moved: n, or less only when the file ends, the socket is full or something failed
+ * Returns bytes moved: n, or less when the file ends, the socket is full or the kernel cut it short
  * (the next call then says what); 0 at the end of the file, -EAGAIN if the socket takes nothing
  * now, or another negative errno. `*offset` is always where the next call must go on: bytes that
  * were taken into the pipe but not out of it are kept, and go first if the next call asks for that

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -223,16 +224,34 @@ static int read_all(int fd, const char *path, struct buf *text, struct err *e)
     return n < 0 ? -EINVAL : 0;
 }
 
+/* A file is read more than once (for settings, for credentials), which a pipe cannot be. /dev/null
+ * is a usual way to say "none". */
+static int check_kind(int fd, const char *path, struct err *e)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_sys(e, ERR_USAGE, errno, "%s: cannot be read", path);
+    if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
+        return err_set(e, ERR_USAGE, EINVAL,
+                       "%s: is no regular file; a pipe, as <(command) makes one, cannot be read "
+                       "twice: write it to a file",
+                       path);
+    return 0;
+}
+
 int ini_read(const char *path, ini_entry_fn *fn, void *ctx, struct err *e)
 {
     struct buf text;
     buf_init(&text, INI_FILE_BYTES_MAX);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    /* O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return -ENOENT;
     if (fd < 0)
         return err_sys(e, ERR_USAGE, errno, "%s: cannot be opened", path);
-    int ret = read_all(fd, path, &text, e);
+    int ret = check_kind(fd, path, e);
+    if (!ret)
+        ret = read_all(fd, path, &text, e);
     if (!ret)
         ret = ini_parse(path, text.data, text.len, fn, ctx, e);
     io_close(&fd);

@@ -35,7 +35,8 @@ int exchange_wait_continue(struct exchange *x, int wait_ms, struct err *e);
 /* Read until the final answer is complete. 0 or a negative errno. */
 int exchange_read_answer(struct exchange *x, struct err *e);
 
-/* Another request may follow on this connection. */
+/* Another request may follow on this connection: it is kept, and the peer has said nothing since.
+ */
 bool exchange_can_reuse(const struct exchange *x);
 
 #endif

@@ -70,8 +70,8 @@ static int payload_send_untapped(struct payload *p, uint64_t n, bool more, struc
                                      more || want < n, &moved, e);
         p->sent_bytes += moved;
         if (rc < 0 && e->class == ERR_FILE)
-            return err_set(e, ERR_FILE, -rc, "cannot read %s at byte %lld: error %d",
-                           p->source->path, (long long)p->offset, -rc);
+            return err_sys(e, ERR_FILE, -rc, "cannot read %s at byte %lld", p->source->path,
+                           (long long)p->offset);
         if (rc)
             return rc;
         if (moved < want)

@@ -61,7 +61,6 @@ int source_open(struct source *source, const char *path, struct err *e)
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     source->fd = fd;
     source->length = (uint64_t)st.st_size;
-    source->rewindable = true;
     return 0;
 fail:
     close(fd);

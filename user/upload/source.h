@@ -3,7 +3,6 @@
 #ifndef S3_KTLS_UPLOAD_SOURCE_H
 #define S3_KTLS_UPLOAD_SOURCE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,7 +13,6 @@ struct source {
     const char *path; /* for messages; not owned */
     off_t offset;     /* first byte of the range */
     uint64_t length;  /* bytes of the range */
-    bool rewindable;  /* can be sent again from `offset` */
 };
 
 /*

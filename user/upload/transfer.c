@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "hash/encode.h"
-#include "upload/exchange.h"
 #include "upload/payload.h"
+#include "upload/transfer_internal.h"
 
 enum {
     /* Below it a refusal costs less than the round trip that would save the body. */
@@ -19,57 +19,46 @@ enum {
     CONTINUE_WAIT_MS = 1000,
 };
 
-/* One upload on its way. */
-struct transfer {
-    const struct transfer_plan *plan;
-    struct transfer_result *result;
-    struct conn *conn;
-    struct http_response *response;
-    struct exchange exchange;
-    struct aws_chunked body;
-    bool body_complete;
-    char what[S3_BUCKET_SIZE + S3_KEY_SIZE + 16]; /* "PUT s3://bucket/key" */
-};
-
-static const char *transfer_target(struct transfer *t, const char *method)
+const char *transfer_target(struct transfer *t, const char *method)
 {
     snprintf(t->what, sizeof t->what, "%s s3://%s/%s", method, t->plan->object->bucket,
              t->plan->object->key);
     return t->what;
 }
 
-static int transfer_connect(struct transfer *t, struct err *e)
+int transfer_open_conn(struct transfer *t, struct err *e)
 {
     struct conn_options options = t->plan->connection;
     options.host = t->plan->address->endpoint.host;
     options.port = t->plan->address->endpoint.port;
-    int rc = conn_open(&t->conn, &options, e);
-    if (rc < 0)
-        return rc;
+    return conn_open(&t->conn, &options, e);
+}
 
+/* What carries the payload, for the result; and whether that will do. */
+static int transfer_note_facts(struct transfer *t, struct err *e)
+{
+    struct transfer_result *r = t->result;
     struct conn_info info;
     conn_get_info(t->conn, &info);
-    snprintf(t->result->peer, sizeof t->result->peer, "%s", info.peer);
-    snprintf(t->result->tls_version, sizeof t->result->tls_version, "%s",
-             info.tls_version ? info.tls_version : "");
-    snprintf(t->result->tls_cipher, sizeof t->result->tls_cipher, "%s",
-             info.tls_cipher ? info.tls_cipher : "");
-    t->result->ktls_send = info.ktls_send;
-    if (info.tls_version)
-        log_step("connected to %s, %s %s, encrypted by %s", info.peer, info.tls_version,
-                 info.tls_cipher, info.ktls_send ? "the kernel (kTLS)" : "OpenSSL");
-    else
+    snprintf(r->peer, sizeof r->peer, "%s", info.peer);
+    r->ktls_send = info.ktls_send;
+    if (!info.tls_version) {
         log_step("connected to %s without encryption", info.peer);
-
-    if (info.tls_version && !info.ktls_send) {
-        if (t->plan->require_ktls)
-            return err_set(e, ERR_ENV, EOPNOTSUPP,
-                           "--require-ktls: the kernel cannot encrypt %s %s here; load the tls "
-                           "module (modprobe tls), and see what s3-ktls doctor says",
-                           info.tls_version, info.tls_cipher);
-        log_warning("no kTLS here: OpenSSL encrypts in the program, and payload passes through "
-                    "its memory");
+        return 0;
     }
+    snprintf(r->tls_version, sizeof r->tls_version, "%s", info.tls_version);
+    snprintf(r->tls_cipher, sizeof r->tls_cipher, "%s", info.tls_cipher);
+    log_step("connected to %s, %s %s, encrypted by %s", info.peer, info.tls_version,
+             info.tls_cipher, info.ktls_send ? "the kernel (kTLS)" : "OpenSSL");
+    if (info.ktls_send)
+        return 0;
+    if (t->plan->require_ktls)
+        return err_set(e, ERR_ENV, EOPNOTSUPP,
+                       "--require-ktls: the kernel cannot encrypt %s %s here; load the tls "
+                       "module (modprobe tls), and see what s3-ktls doctor says",
+                       info.tls_version, info.tls_cipher);
+    log_warning("no kTLS here: OpenSSL encrypts in the program, and payload passes through its "
+                "memory");
     return 0;
 }
 
@@ -200,7 +189,7 @@ static int transfer_put(struct transfer *t, struct err *e)
     int rc = transfer_send_put(t, e);
     if (rc == CONN_ANSWERED)
         return transfer_answered_early(t, e);
-    if (rc == -EPIPE || rc == -ECONNRESET) {
+    if ((rc == -EPIPE || rc == -ECONNRESET) && e->class == ERR_NET) {
         /* A store that refuses and hangs up: the refusal says more than the reset. */
         struct err why = *e;
         rc = transfer_answered_early(t, e);
@@ -218,110 +207,26 @@ static int transfer_put(struct transfer *t, struct err *e)
         return rc;
     int status = http_response_status(t->response);
     log_step("the store answered %d", status);
-    if (status / 100 != 2)
+    if (status / 100 != 2) {
+        /* A 5xx after the whole body says little: a gateway gives one for a store that went on. */
+        t->outcome_known = status / 100 == 4;
         return s3_refusal(t->response, transfer_target(t, "PUT"), time(NULL), e);
+    }
     return s3_object_info_read(t->response, &t->result->stored, e);
 }
 
-static int transfer_head_once(struct transfer *t, struct err *e)
-{
-    struct http_request request;
-    exchange_begin(&t->exchange, t->conn, t->response, true, t->plan->connection.idle_timeout_ms);
-    int rc = s3_head_request(&request, t->plan->client, t->plan->address, time(NULL), e);
-    if (rc == 0)
-        rc = exchange_send_head(&t->exchange, &request, false, e);
-    http_request_free(&request);
-    return rc < 0 ? rc : exchange_read_answer(&t->exchange, e);
-}
-
-/* Ask what the store has, on the same connection if it is still good. */
-static int transfer_head(struct transfer *t, struct s3_object_info *info, struct err *e)
-{
-    int rc = -ENOTCONN;
-    if (exchange_can_reuse(&t->exchange)) {
-        rc = transfer_head_once(t, e);
-        if (rc < 0 && (rc == -ECANCELED || http_response_has_begun(t->response)))
-            return rc;
-    }
-    if (rc < 0) {
-        conn_close(t->conn);
-        t->conn = NULL;
-        rc = transfer_connect(t, e);
-        if (rc == 0)
-            rc = transfer_head_once(t, e);
-        if (rc < 0)
-            return rc;
-    }
-    if (http_response_status(t->response) != 200)
-        return s3_refusal(t->response, transfer_target(t, "HEAD"), time(NULL), e);
-    return s3_object_info_read(t->response, info, e);
-}
-
-/* Is what the store says about its checksum ours? 1: yes, 0: it says nothing, negative: no. */
-static int transfer_compare_checksum(struct transfer *t, const struct s3_object_info *info,
-                                     struct err *e)
-{
-    if (!t->result->hashed || !info->sha256_base64[0])
-        return 0;
-    char ours[SHA256_BASE64_SIZE];
-    encode_base64(t->result->sha256, SHA256_BYTES, ours);
-    if (strcmp(ours, info->sha256_base64) == 0)
-        return 1;
-    return err_set(e, ERR_INTEGRITY, EBADMSG,
-                   "s3://%s/%s: the store says SHA-256 %s, but %s was sent; an object exists "
-                   "there: do not trust it, delete it and find out why%s",
-                   t->plan->object->bucket, t->plan->object->key, info->sha256_base64, ours,
-                   t->plan->client->credentials
-                       ? ""
-                       : " (Ceph, for one, keeps the aws-chunked framing of unsigned requests as "
-                         "content: sign the request, or use --hash none)");
-}
-
-/* The store said success: what is that worth? */
-static int transfer_confirm(struct transfer *t, struct err *e)
-{
-    int rc = transfer_compare_checksum(t, &t->result->stored, e);
-    if (rc == 0) {
-        /* Some stores keep the aws-chunked framing as content, with 200: ask for the length. */
-        log_step("the store returned no checksum: asking by HEAD");
-        struct s3_object_info info = {.content_length = -1};
-        rc = transfer_head(t, &info, e);
-        if (rc == -ECANCELED)
-            return rc;
-        if (rc < 0) {
-            struct err why = *e;
-            return err_set(e, ERR_INTEGRITY, EBADMSG,
-                           "s3://%s/%s: the store answered 200 without a checksum, and what it has "
-                           "could not be looked at (%s); an object probably exists",
-                           t->plan->object->bucket, t->plan->object->key, why.text);
-        }
-        if (info.content_length < 0 || (uint64_t)info.content_length != t->result->bytes)
-            return err_set(
-                e, ERR_INTEGRITY, EBADMSG,
-                "s3://%s/%s: the store has %" PRId64 " bytes, but %" PRIu64
-                " were sent; it may have kept the aws-chunked framing as content: delete "
-                "the object, and do not use this store with trailers",
-                t->plan->object->bucket, t->plan->object->key, info.content_length,
-                t->result->bytes);
-        rc = transfer_compare_checksum(t, &info, e);
-    }
-    if (rc < 0)
-        return rc;
-    t->result->verdict = rc == 1 ? TRANSFER_CONFIRMED : TRANSFER_ACCEPTED;
-    return 0;
-}
-
-/* The connection is gone, or we were told to stop: does an object exist? */
-static void transfer_explain_loss(struct transfer *t, int rc, struct err *e)
+/* It failed: may an object exist all the same? */
+static void transfer_explain_outcome(struct transfer *t, int rc, struct err *e)
 {
     struct err why = *e;
-    if (t->body_complete)
-        err_set(e, ERR_NET, -rc,
-                "%s: %s; the whole body had been sent, so an object may exist: look before you "
+    if (t->body_complete && !t->outcome_known)
+        err_set(e, why.class, -rc,
+                "%s%s%s; the whole body had been sent, so an object may exist: look before you "
                 "send it again",
-                transfer_target(t, "PUT"), why.text);
+                why.class == ERR_NET ? transfer_target(t, "PUT") : "",
+                why.class == ERR_NET ? ": " : "", why.text);
     else if (rc == -ECANCELED)
-        err_set(e, ERR_NET, -rc, "%s: ended without its last chunk, nothing was stored",
+        err_set(e, why.class, -rc, "%s: ended without its last chunk, nothing was stored",
                 transfer_target(t, "PUT"));
 }
 
@@ -334,13 +239,15 @@ int transfer_run(const struct transfer_plan *plan, struct transfer_result *resul
     int rc = http_response_open(&t.response);
     if (rc < 0)
         return err_sys(e, ERR_ENV, -rc, "cannot start");
-    rc = transfer_connect(&t, e);
+    rc = transfer_open_conn(&t, e);
+    if (rc == 0)
+        rc = transfer_note_facts(&t, e);
     if (rc == 0)
         rc = transfer_put(&t, e);
     if (rc == 0)
         rc = transfer_confirm(&t, e);
-    if (rc < 0 && e->class == ERR_NET)
-        transfer_explain_loss(&t, rc, e);
+    if (rc < 0)
+        transfer_explain_outcome(&t, rc, e);
     /* Without a success nothing that was sent may look complete, so no orderly end either. */
     if (rc == 0)
         conn_close(t.conn);
