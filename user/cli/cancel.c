@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -17,7 +16,8 @@ enum { CANCEL_PATIENCE_MS = 800 };
 
 static void *cancel_watch(void *arg)
 {
-    struct pollfd p = {.fd = (int)(intptr_t)arg, .events = POLLIN};
+    const int *cancel_fd = arg;
+    struct pollfd p = {.fd = *cancel_fd, .events = POLLIN};
     (void)caps_drop(false, NULL);
     while (poll(&p, 1, -1) < 0 && errno == EINTR)
         ;
@@ -39,12 +39,13 @@ int cancel_open(void)
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
-    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    static int fd; /* the thread reads it whenever it starts */
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0)
         return -1;
     pthread_t thread;
     sigprocmask(SIG_BLOCK, &set, NULL);
-    if (pthread_create(&thread, NULL, cancel_watch, (void *)(intptr_t)fd) == 0)
+    if (pthread_create(&thread, NULL, cancel_watch, &fd) == 0)
         pthread_detach(thread);
     return fd;
 }
