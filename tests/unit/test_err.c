@@ -60,6 +60,17 @@ static void test_controls(void **state)
                                 "e");
 }
 
+/* C1 as UTF-8 has it moves a terminal's cursor too; letters that share a byte with it stay. */
+static void test_c1_controls(void **state)
+{
+    (void)state;
+    struct err e;
+    err_set(&e, ERR_FILE, 0, "%s",
+            "a\xc2\x9b"
+            "31mb \xc2\xa0 \xc3\x9b \xc2\x80\xc2");
+    assert_string_equal(e.text, "a??31mb \xc2\xa0 \xc3\x9b ??\xc2");
+}
+
 static void test_lengths(void **state)
 {
     (void)state;
@@ -93,7 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields),      cmocka_unit_test(test_system_text),
         cmocka_unit_test(test_nobody_asks), cmocka_unit_test(test_controls),
-        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_c1_controls), cmocka_unit_test(test_lengths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
