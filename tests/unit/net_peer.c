@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "net/conn.h"
 #include "net/tls.h"
 
 enum { PEER_TIMEOUT_S = 15 };
@@ -155,6 +157,85 @@ void peer_join(struct peer *p)
     close(p->listener);
     SSL_CTX_free(p->ctx);
     p->ctx = NULL;
+}
+
+static struct peer_cert fixture_ca, fixture_cert;
+static struct tls_client *fixture_tls;
+
+int peer_fixture_set_up(void **state)
+{
+    (void)state;
+    struct err e = {.text = ""};
+    signal(SIGPIPE, SIG_IGN);
+    peer_cert_make(&fixture_ca, NULL, "test CA", NULL, -3600, 3600);
+    peer_cert_make(&fixture_cert, &fixture_ca, "store", "IP:127.0.0.1", -3600, 3600);
+    must(tls_client_open(&fixture_tls, fixture_ca.pem, &e) == 0, e.text);
+    return 0;
+}
+
+int peer_fixture_tear_down(void **state)
+{
+    (void)state;
+    tls_client_close(fixture_tls);
+    peer_cert_free(&fixture_cert);
+    peer_cert_free(&fixture_ca);
+    return 0;
+}
+
+struct tls_client *peer_fixture_tls(void)
+{
+    return fixture_tls;
+}
+
+/* A conn does not show its socket; it is the one that is connected to the peer's port. */
+static void narrow_other_side(const struct peer *p)
+{
+    bool found = false;
+    for (int fd = 3; fd < 64; fd++) {
+        struct sockaddr_in at = {.sin_port = 0};
+        socklen_t len = sizeof at;
+        if (getpeername(fd, (struct sockaddr *)&at, &len) < 0 || ntohs(at.sin_port) != p->port)
+            continue;
+        found = true;
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &p->send_buffer, sizeof p->send_buffer);
+    }
+    must(found, "the connection's socket");
+}
+
+void peer_open_conn(struct peer *p, struct conn **conn, int way, peer_script *script,
+                    int idle_timeout_ms, int cancel_fd)
+{
+    struct err e = {.text = ""};
+    p->cert = way == PEER_PLAIN ? NULL : &fixture_cert;
+    p->tls_version = way == PEER_TLS12 ? TLS1_2_VERSION : 0;
+    p->script = script;
+    peer_start(p);
+    struct conn_options o = {.host = "127.0.0.1",
+                             .port = p->port,
+                             .tls = way == PEER_PLAIN ? NULL : fixture_tls,
+                             .connect_timeout_ms = 5000,
+                             .idle_timeout_ms = idle_timeout_ms,
+                             .cancel_fd = cancel_fd};
+    must(conn_open(conn, &o, &e) == 0, e.text);
+    if (p->send_buffer)
+        narrow_other_side(p);
+    struct conn_info info = {.peer = NULL};
+    conn_get_info(*conn, &info);
+    assert_ktls(info.ktls_send, way != PEER_PLAIN);
+    must(conn_moves_in_kernel(*conn) == (way == PEER_PLAIN || info.ktls_send), "moves in kernel");
+}
+
+void peer_assert_answer(struct conn *conn, const char *text)
+{
+    char got[256];
+    size_t n = 0, want = strlen(text);
+    struct err e = {.text = "the end"};
+    while (n < want) {
+        ssize_t r = conn_recv(conn, got + n, want - n, clock_deadline_in_ms(10000), &e);
+        must(r > 0, e.text);
+        n += (size_t)r;
+    }
+    must(memcmp(got, text, want) == 0, text);
 }
 
 bool peer_was_reset(const struct peer *p)

@@ -25,6 +25,8 @@ void peer_cert_make(struct peer_cert *c, const struct peer_cert *ca, const char 
                     const char *names, long from_s, long to_s);
 void peer_cert_free(struct peer_cert *c);
 
+struct conn;
+struct tls_client;
 struct peer;
 typedef void peer_script(struct peer *p);
 
@@ -34,11 +36,12 @@ struct peer {
     int tls_version;              /* TLS1_2_VERSION ...; 0: any */
     const char *ciphers;          /* of TLS 1.2, NULL: OpenSSL's default */
     int receive_buffer;           /* SO_RCVBUF, 0: the kernel's */
-    int pause_us;                 /* sleep before each read of peer_sink() */
-    peer_script *script;          /* run after accept and handshake, in the thread */
-    size_t expect;                /* for the script: bytes of the test pattern to come */
-    int key_update;               /* for the script: a kind of SSL_key_update() */
-    int event_fd;                 /* for the script */
+    int send_buffer;     /* the other side's SO_SNDBUF, for peer_open_conn(); 0: as it is */
+    int pause_us;        /* sleep before each read of peer_sink() */
+    peer_script *script; /* run after accept and handshake, in the thread */
+    size_t expect;       /* for the script: bytes of the test pattern to come */
+    int key_update;      /* for the script: a kind of SSL_key_update() */
+    int event_fd;        /* for the script */
 
     /* Results, after peer_join(). */
     bool shaken;  /* the handshake was done, and SNI was: */
@@ -62,6 +65,24 @@ void peer_join(struct peer *p);
 /* Did the last read end by a reset? ECONNRESET; EPIPE where OpenSSL met the reset already when it
  * wrote its session tickets, which it forgives, and then can't write an alert. */
 bool peer_was_reset(const struct peer *p);
+
+/* The group fixture of tests with connections: a CA, a server certificate of it for 127.0.0.1, and
+ * a client that trusts it. */
+int peer_fixture_set_up(void **state);
+int peer_fixture_tear_down(void **state);
+struct tls_client *peer_fixture_tls(void);
+
+/* The ways to speak with a peer. */
+enum { PEER_PLAIN, PEER_TLS13, PEER_TLS12, PEER_WAYS };
+
+/* Start a peer of that way with `script`, and open a connection to it; kTLS must be where it can
+ * be. The script must read something before it ends: TCP_ULP is refused once the peer's FIN is
+ * there. */
+void peer_open_conn(struct peer *p, struct conn **conn, int way, peer_script *script,
+                    int idle_timeout_ms, int cancel_fd);
+
+/* The conn must receive just `text` next. */
+void peer_assert_answer(struct conn *conn, const char *text);
 
 /* For scripts. As read(2) and write(2); -1 on failure. */
 ssize_t peer_read(struct peer *p, void *bytes, size_t n);

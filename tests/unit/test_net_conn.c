@@ -19,52 +19,9 @@
 #include <unistd.h>
 
 #include "net/conn.h"
-#include "net/tls.h"
 #include "net_peer.h"
 
-enum { HOUR_S = 3600, BLOCK_BYTES = 100000 };
-
-static struct peer_cert ca, server_cert;
-static struct tls_client *tls;
-
-enum { PLAIN, TLS13, TLS12, N_WAYS };
-
-/* A peer that runs `script`, and a connection to it. */
-static void open_to(struct peer *p, struct conn **conn, int way, peer_script *script,
-                    int idle_timeout_ms, int cancel_fd)
-{
-    struct err e = {.text = ""};
-    p->cert = way == PLAIN ? NULL : &server_cert;
-    p->tls_version = way == TLS12 ? TLS1_2_VERSION : 0;
-    p->script = script;
-    peer_start(p);
-    struct conn_options o = {.host = "127.0.0.1",
-                             .port = p->port,
-                             .tls = way == PLAIN ? NULL : tls,
-                             .connect_timeout_ms = 5000,
-                             .idle_timeout_ms = idle_timeout_ms,
-                             .cancel_fd = cancel_fd};
-    if (conn_open(conn, &o, &e))
-        fail_msg("%s", e.text);
-    struct conn_info info;
-    conn_get_info(*conn, &info);
-    assert_ktls(info.ktls_send, way != PLAIN);
-    assert_int_equal(conn_moves_in_kernel(*conn), way == PLAIN || info.ktls_send);
-}
-
-static void assert_receives(struct conn *conn, const char *text)
-{
-    char got[256];
-    size_t n = 0, want = strlen(text);
-    struct err e = {.text = ""};
-    while (n < want) {
-        ssize_t r = conn_recv(conn, got + n, want - n, clock_deadline_in_ms(5000), &e);
-        if (r <= 0)
-            fail_msg("%zd %s", r, e.text);
-        n += (size_t)r;
-    }
-    assert_memory_equal(got, text, want);
-}
+enum { BLOCK_BYTES = 100000 };
 
 static int64_t ms_since(int64_t start_ns)
 {
@@ -81,21 +38,21 @@ static void answer_small_request(struct peer *p)
 static void test_request_and_answer(void **state)
 {
     (void)state;
-    for (int way = 0; way < N_WAYS; way++) {
+    for (int way = 0; way < PEER_WAYS; way++) {
         struct peer p = {.expect = 0};
         struct conn *conn;
         struct conn_info info;
         struct err e;
         unsigned char bytes[3000];
         pattern_fill(bytes, 0, sizeof bytes);
-        open_to(&p, &conn, way, answer_small_request, 5000, -1);
+        peer_open_conn(&p, &conn, way, answer_small_request, 5000, -1);
         conn_get_info(conn, &info);
         assert_non_null(strstr(info.peer, "127.0.0.1:"));
-        if (way == PLAIN) {
+        if (way == PEER_PLAIN) {
             assert_null(info.tls_version);
             assert_null(info.tls_cipher);
         } else {
-            assert_string_equal(info.tls_version, way == TLS13 ? "TLSv1.3" : "TLSv1.2");
+            assert_string_equal(info.tls_version, way == PEER_TLS13 ? "TLSv1.3" : "TLSv1.2");
             assert_non_null(strstr(info.tls_cipher, "AES"));
         }
         assert_int_equal(conn_send(conn, bytes, 1, true, &e), 0);
@@ -104,15 +61,15 @@ static void test_request_and_answer(void **state)
         assert_int_equal(conn_send(conn, bytes + 2000, 1000, false, &e), 0);
         assert_int_equal(conn_wait_answer(conn, clock_deadline_in_ms(5000), &e), 0);
         assert_true(conn_is_answered(conn));
-        assert_receives(conn, "HTTP/1.1 ");
-        assert_receives(conn, "200 OK\r\n\r\n");
+        peer_assert_answer(conn, "HTTP/1.1 ");
+        peer_assert_answer(conn, "200 OK\r\n\r\n");
         assert_false(conn_is_answered(conn));
         conn_close(conn);
         peer_join(&p);
         assert_int_equal(p.got, 3000);
         assert_false(p.differs);
         assert_int_equal(p.read_errno, 0);
-        assert_int_equal(p.close_notified, way != PLAIN);
+        assert_int_equal(p.close_notified, way != PEER_PLAIN);
     }
 }
 
@@ -120,11 +77,11 @@ static void test_request_and_answer(void **state)
 static void test_abort_is_no_end(void **state)
 {
     (void)state;
-    for (int way = 0; way < N_WAYS; way++) {
+    for (int way = 0; way < PEER_WAYS; way++) {
         struct peer p = {.expect = 0};
         struct conn *conn;
         struct err e;
-        open_to(&p, &conn, way, peer_await_end, 5000, -1);
+        peer_open_conn(&p, &conn, way, peer_await_end, 5000, -1);
         assert_int_equal(conn_send(conn, "PUT", 3, true, &e), 0);
         conn_abort(conn);
         peer_join(&p);
@@ -140,7 +97,7 @@ static void test_tickets_are_no_answer(void **state)
     struct peer p = {.expect = 0};
     struct conn *conn;
     struct err e = {.text = "untouched"};
-    open_to(&p, &conn, TLS13, peer_await_end, 5000, -1);
+    peer_open_conn(&p, &conn, PEER_TLS13, peer_await_end, 5000, -1);
     int64_t start = clock_now_ns();
     assert_int_equal(conn_wait_answer(conn, clock_deadline_in_ms(100), &e), -ETIMEDOUT);
     assert_in_range(ms_since(start), 95, 1000);
@@ -153,6 +110,8 @@ static void test_tickets_are_no_answer(void **state)
 
 static void hang_up(struct peer *p)
 {
+    char byte;
+    peer_read(p, &byte, 1);
     peer_write(p, "half an ans");
     shutdown(p->fd, SHUT_WR);
     peer_await_end(p);
@@ -161,16 +120,17 @@ static void hang_up(struct peer *p)
 static void test_end_without_close_notify(void **state)
 {
     (void)state;
-    for (int way = 0; way < N_WAYS; way++) {
+    for (int way = 0; way < PEER_WAYS; way++) {
         struct peer p = {.expect = 0};
         struct conn *conn;
         struct err e;
         char byte;
-        open_to(&p, &conn, way, hang_up, 5000, -1);
-        assert_receives(conn, "half an ans");
+        peer_open_conn(&p, &conn, way, hang_up, 5000, -1);
+        assert_int_equal(conn_send(conn, "x", 1, false, &e), 0);
+        peer_assert_answer(conn, "half an ans");
         for (int i = 0; i < 2; i++) {
             ssize_t got = conn_recv(conn, &byte, 1, clock_deadline_in_ms(5000), &e);
-            if (way == PLAIN)
+            if (way == PEER_PLAIN)
                 assert_int_equal(got, 0);
             else {
                 assert_int_equal(got, -ECONNRESET);
@@ -187,19 +147,22 @@ static void test_end_without_close_notify(void **state)
 
 static void say_goodbye(struct peer *p)
 {
+    char byte;
+    peer_read(p, &byte, 1);
     peer_write(p, "bye");
 }
 
 static void test_proper_end(void **state)
 {
     (void)state;
-    for (int way = 0; way < N_WAYS; way++) {
+    for (int way = 0; way < PEER_WAYS; way++) {
         struct peer p = {.expect = 0};
         struct conn *conn;
         struct err e;
         char byte;
-        open_to(&p, &conn, way, say_goodbye, 5000, -1);
-        assert_receives(conn, "bye");
+        peer_open_conn(&p, &conn, way, say_goodbye, 5000, -1);
+        assert_int_equal(conn_send(conn, "x", 1, false, &e), 0);
+        peer_assert_answer(conn, "bye");
         assert_int_equal(conn_recv(conn, &byte, 1, clock_deadline_in_ms(5000), &e), 0);
         conn_close(conn);
         peer_join(&p);
@@ -216,12 +179,12 @@ static void stand_still(struct peer *p)
 static void test_recv_has_two_limits(void **state)
 {
     (void)state;
-    for (int way = 0; way < N_WAYS; way++) {
+    for (int way = 0; way < PEER_WAYS; way++) {
         struct peer p = {.expect = 0};
         struct conn *conn;
         struct err e;
         char byte;
-        open_to(&p, &conn, way, peer_await_end, 150, -1);
+        peer_open_conn(&p, &conn, way, peer_await_end, 150, -1);
         int64_t start = clock_now_ns();
         assert_int_equal(conn_recv(conn, &byte, 1, CLOCK_NEVER, &e), -ETIMEDOUT);
         assert_in_range(ms_since(start), 140, 1000);
@@ -249,11 +212,11 @@ static int send_on(struct conn *conn, struct err *e)
 static void test_peer_stops_reading(void **state)
 {
     (void)state;
-    for (int way = 0; way < N_WAYS; way++) {
+    for (int way = 0; way < PEER_WAYS; way++) {
         struct peer p = {.receive_buffer = 20000};
         struct conn *conn;
         struct err e;
-        open_to(&p, &conn, way, stand_still, 200, -1);
+        peer_open_conn(&p, &conn, way, stand_still, 200, -1);
         int64_t start = clock_now_ns();
         assert_int_equal(send_on(conn, &e), -ETIMEDOUT);
         assert_in_range(ms_since(start), 190, 3000);
@@ -262,7 +225,6 @@ static void test_peer_stops_reading(void **state)
         /* Bytes are in doubt: the connection is of no use any more, and is not ended like a good
          * one. */
         assert_int_equal(conn_send(conn, "x", 1, false, &e), -EPIPE);
-        assert_int_equal(conn_resume(conn, &e), -EPIPE);
         conn_close(conn);
         peer_join(&p);
     }
@@ -272,6 +234,8 @@ static int cancel_fd = -1;
 
 static void cancel_soon(struct peer *p)
 {
+    char byte;
+    peer_read(p, &byte, 1);
     usleep(100000);
     eventfd_write(cancel_fd, 1);
     stand_still(p);
@@ -280,13 +244,13 @@ static void cancel_soon(struct peer *p)
 static void test_cancel(void **state)
 {
     (void)state;
-    for (int way = 0; way < N_WAYS; way++) {
+    for (int way = 0; way < PEER_WAYS; way++) {
         struct peer p = {.receive_buffer = 20000};
         struct conn *conn;
         struct err e;
         char byte;
         cancel_fd = eventfd(0, EFD_CLOEXEC);
-        open_to(&p, &conn, way, cancel_soon, 10000, cancel_fd);
+        peer_open_conn(&p, &conn, way, cancel_soon, 10000, cancel_fd);
         int64_t start = clock_now_ns();
         assert_int_equal(send_on(conn, &e), -ECANCELED);
         assert_in_range(ms_since(start), 50, 2000);
@@ -300,10 +264,12 @@ static void test_cancel(void **state)
 
 #define REFUSAL "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
+/* When the sender has had to stop. */
 static void refuse_and_stop(struct peer *p)
 {
     char head[2000];
     peer_read(p, head, sizeof head);
+    usleep(100000);
     peer_write(p, REFUSAL);
     stand_still(p);
 }
@@ -311,18 +277,58 @@ static void refuse_and_stop(struct peer *p)
 static void test_early_answer(void **state)
 {
     (void)state;
-    for (int way = 0; way < N_WAYS; way++) {
+    for (int way = 0; way < PEER_WAYS; way++) {
         struct peer p = {.receive_buffer = 20000};
         struct conn *conn;
         struct err e;
-        open_to(&p, &conn, way, refuse_and_stop, 5000, -1);
+        peer_open_conn(&p, &conn, way, refuse_and_stop, 5000, -1);
         assert_int_equal(send_on(conn, &e), CONN_ANSWERED);
-        assert_receives(conn, REFUSAL);
-        /* Until conn_resume() says that the answer was an interim one. */
+        peer_assert_answer(conn, REFUSAL);
+        /* Whatever comes now would be taken for the rest of the request. */
         assert_int_equal(conn_send(conn, "x", 1, false, &e), -EPIPE);
-        conn_abort(conn);
+        conn_close(conn);
         peer_join(&p);
+        assert_false(p.close_notified);
     }
+}
+
+/* What a conn_answer_fn has seen, and says. */
+struct judge {
+    char seen[sizeof REFUSAL];
+    size_t n;
+    int verdict;
+};
+
+static int judge_take(void *ctx, const void *bytes, size_t n, struct err *e)
+{
+    struct judge *j = ctx;
+    assert_true(n > 0 && j->n + n < sizeof j->seen);
+    memcpy(j->seen + j->n, bytes, n);
+    j->n += n;
+    return j->verdict < 0 ? err_set(e, ERR_STORE, -j->verdict, "no HTTP") : j->verdict;
+}
+
+static void test_answer_function(void **state)
+{
+    (void)state;
+    static const int VERDICTS[] = {CONN_ANSWERED, -EPROTO};
+    for (int way = 0; way < PEER_WAYS; way++)
+        for (int i = 0; i < 2; i++) {
+            struct peer p = {.receive_buffer = 20000};
+            struct judge judge = {.verdict = VERDICTS[i]};
+            struct conn *conn;
+            struct err e;
+            peer_open_conn(&p, &conn, way, refuse_and_stop, 5000, -1);
+            conn_set_answer_fn(conn, judge_take, &judge);
+            assert_int_equal(send_on(conn, &e), VERDICTS[i]);
+            assert_string_equal(judge.seen, REFUSAL);
+            if (VERDICTS[i] < 0)
+                assert_string_equal(e.text, "no HTTP");
+            assert_false(conn_is_answered(conn));
+            assert_int_equal(conn_send(conn, "x", 1, false, &e), -EPIPE);
+            conn_abort(conn);
+            peer_join(&p);
+        }
 }
 
 static void refuse_and_reset(struct peer *p)
@@ -341,56 +347,20 @@ static void refuse_and_reset(struct peer *p)
 static void test_answer_before_reset(void **state)
 {
     (void)state;
-    for (int way = 0; way < N_WAYS; way++) {
+    for (int way = 0; way < PEER_WAYS; way++) {
         struct peer p = {.expect = 0};
         struct conn *conn;
         struct err e;
         char byte;
-        open_to(&p, &conn, way, refuse_and_reset, 5000, -1);
+        peer_open_conn(&p, &conn, way, refuse_and_reset, 5000, -1);
         assert_int_equal(conn_send(conn, "PUT", 3, false, &e), 0);
         peer_join(&p);
         assert_int_equal(send_on(conn, &e), CONN_ANSWERED);
-        assert_receives(conn, REFUSAL);
+        peer_assert_answer(conn, REFUSAL);
         ssize_t end = conn_recv(conn, &byte, 1, clock_deadline_in_ms(5000), &e);
-        if (way == PLAIN) /* with TLS, close_notify may have come before the reset */
+        if (way == PEER_PLAIN) /* with TLS, close_notify may have come before the reset */
             assert_true(end < 0);
         conn_close(conn);
-    }
-}
-
-static void change_keys(struct peer *p)
-{
-    peer_sink(p, BLOCK_BYTES);
-    SSL_key_update(p->ssl, p->key_update);
-    peer_write(p, "new keys");
-    peer_sink(p, BLOCK_BYTES);
-    peer_write(p, "all here");
-    peer_await_end(p);
-}
-
-/* RFC 8446 section 4.6.3. Reading is OpenSSL's, so the peer may change its keys. If it asks for
- * new ones of ours, the kernel keeps the old ones, which the peer must accept until it sees a
- * KeyUpdate. */
-static void test_peer_changes_its_keys(void **state)
-{
-    (void)state;
-    static const int KINDS[] = {SSL_KEY_UPDATE_NOT_REQUESTED, SSL_KEY_UPDATE_REQUESTED};
-    static unsigned char bytes[2 * BLOCK_BYTES];
-    pattern_fill(bytes, 0, sizeof bytes);
-    for (int i = 0; i < 2; i++) {
-        struct peer p = {.key_update = KINDS[i]};
-        struct conn *conn;
-        struct err e;
-        open_to(&p, &conn, TLS13, change_keys, 5000, -1);
-        assert_int_equal(conn_send(conn, bytes, BLOCK_BYTES, false, &e), 0);
-        assert_receives(conn, "new keys");
-        assert_int_equal(conn_send(conn, bytes + BLOCK_BYTES, BLOCK_BYTES, false, &e), 0);
-        assert_receives(conn, "all here");
-        conn_close(conn);
-        peer_join(&p);
-        assert_int_equal(p.got, 2 * BLOCK_BYTES);
-        assert_false(p.differs);
-        assert_true(p.close_notified);
     }
 }
 
@@ -404,8 +374,11 @@ static void test_errors_of_opening(void **state)
     socklen_t len = sizeof at;
     loopback_pair(&in, &out, 0);
     getsockname(in, (struct sockaddr *)&at, &len);
-    struct conn_options o = {
-        .host = "127.0.0.1", .port = 1, .tls = tls, .connect_timeout_ms = 500, .cancel_fd = -1};
+    struct conn_options o = {.host = "127.0.0.1",
+                             .port = 1,
+                             .tls = peer_fixture_tls(),
+                             .connect_timeout_ms = 500,
+                             .cancel_fd = -1};
     assert_true(conn_open(&conn, &o, &e) < 0);
     assert_int_equal(e.class, ERR_NET);
     assert_null(conn);
@@ -423,25 +396,6 @@ static void test_errors_of_opening(void **state)
     peer_join(&p);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    struct err e;
-    signal(SIGPIPE, SIG_IGN);
-    peer_cert_make(&ca, NULL, "test CA", NULL, -HOUR_S, HOUR_S);
-    peer_cert_make(&server_cert, &ca, "store", "IP:127.0.0.1", -HOUR_S, HOUR_S);
-    return tls_client_open(&tls, ca.pem, &e);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tls_client_close(tls);
-    peer_cert_free(&server_cert);
-    peer_cert_free(&ca);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,9 +408,9 @@ int main(void)
         cmocka_unit_test(test_peer_stops_reading),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_early_answer),
+        cmocka_unit_test(test_answer_function),
         cmocka_unit_test(test_answer_before_reset),
-        cmocka_unit_test(test_peer_changes_its_keys),
         cmocka_unit_test(test_errors_of_opening),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, peer_fixture_set_up, peer_fixture_tear_down);
 }

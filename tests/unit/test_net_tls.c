@@ -156,17 +156,23 @@ static void test_host_names(void **state)
     }
 }
 
-static void test_certificate_without_names(void **state)
+static void test_names_that_do_not_count(void **state)
 {
     (void)state;
     struct outcome o;
-    struct peer_cert nameless;
+    struct peer_cert nameless, partial;
     peer_cert_make(&nameless, &ca, "localhost", NULL, -HOUR_S, HOUR_S);
+    peer_cert_make(&partial, &ca, "store", "DNS:loc*.s3.test", -HOUR_S, HOUR_S);
     struct peer p = {.cert = &nameless, .script = peer_await_end};
     shake(&o, &p, ca.pem, "localhost");
     assert_int_equal(o.rc, -EACCES);
     assert_says(&o, "no subjectAltName");
+    p.cert = &partial;
+    shake(&o, &p, ca.pem, "localhost.s3.test");
+    assert_int_equal(o.rc, -EACCES);
+    assert_says(&o, "its certificate is for loc*.s3.test, not for localhost.s3.test");
     peer_cert_free(&nameless);
+    peer_cert_free(&partial);
 }
 
 static void test_unknown_ca(void **state)
@@ -341,7 +347,7 @@ int main(void)
         cmocka_unit_test(test_accepts_a_good_server),
         cmocka_unit_test(test_tls12_prefers_what_ktls_can),
         cmocka_unit_test(test_host_names),
-        cmocka_unit_test(test_certificate_without_names),
+        cmocka_unit_test(test_names_that_do_not_count),
         cmocka_unit_test(test_unknown_ca),
         cmocka_unit_test(test_dates),
         cmocka_unit_test(test_pinned_certificate),
