@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where credentials, region, endpoint and CA come from, and which of two holds."""
+import functools
 import json
+import os
 import re
 import subprocess
 
@@ -223,3 +225,31 @@ def test_a_region_is_needed_at_aws(program, payloads):
     env = program.environment(AWS_ACCESS_KEY_ID="some-key-id", AWS_SECRET_ACCESS_KEY="some-secret")
     program.run(["put", payloads.get(1).path, "s3://bucket/key"], env, timeout=10).expect(
         1, "region", "--region")
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_the_short_form_takes_no_endpoint(program, payloads, aws_host, monkeypatch, name):
+    """Wherever it is configured: the seed knew none, and goes to AWS."""
+    with_endpoint = functools.partial(program.environment, **{name: "http://127.0.0.1:9"})
+    monkeypatch.setattr(program, "environment", with_endpoint)
+    payload = payloads.get(1)
+    asked, result = run_at_aws(program, aws_host, payload.path.parent, "--file", payload.path.name,
+                               "--bucket", BUCKET, "--region", REGION)
+    result.expect(0)
+    assert asked["sni"] == asked["headers"]["host"] == aws_host[0]
+    assert asked["sha256"] == payload.sha256
+
+
+def test_credentials_from_a_pipe(program, payloads):
+    """They are read more than once, which would find the pipe empty."""
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"[default]\naws_access_key_id = some-key-id\n"
+                        b"aws_secret_access_key = some-secret-access-key\n")
+    os.close(write_end)
+    path = f"/dev/fd/{read_end}"
+    env = program.environment(AWS_SHARED_CREDENTIALS_FILE=path)
+    result = program.run(["put", payloads.get(1).path, "s3://bucket/key", "--endpoint-url",
+                          "http://127.0.0.1:9"], env, timeout=10, pass_fds=[read_end],
+                         secrets=["some-secret-access-key"])
+    os.close(read_end)
+    result.expect(1, path, "pipe", "write it to a file")

@@ -224,3 +224,18 @@ def test_the_build_is_installed(tmp_path):
 def test_the_readme_shows_the_help(program):
     """Option for option and word for word."""
     assert program.run(["--help"]).expect(0).stdout in (REPO / "README.md").read_text()
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["put", "--help"]])
+def test_help_that_nobody_gets(program, args):
+    with open("/dev/full", "wb") as full:
+        program.run(args, stdout=full).expect(3, "stdout", "No space left")
+
+
+@pytest.mark.parametrize("args", [["put", "--bad", "--json"], ["put", "--json", "--bad"]])
+def test_a_usage_error_as_json(program, args):
+    """Also where the mistake comes first."""
+    result = program.run(args).expect(1, "--bad")
+    error = result.json["error"]
+    assert (error["class"], error["exit_code"]) == ("usage", 1)
+    assert "--bad" in error["message"]

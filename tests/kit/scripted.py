@@ -1,12 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripted peers, for the few things that no real server at hand can do."""
 import base64
+import contextlib
 import hashlib
+import http
 import re
 import socket
 import threading
+import typing
 
 TRAILER = re.compile(rb"\r\n0\r\nx-amz-checksum-sha256:([A-Za-z0-9+/=]{44})\r\n\r\n")
+
+
+class HungUp(Exception):
+    """The client ended the connection where it could."""
+
+
+class Request(typing.NamedTuple):
+    """connection: the how manyth one it came over, from 1; first: its first line; headers by
+    lower-case name; content: without any framing, b"" if there is no body."""
+    connection: int
+    first: str
+    headers: dict
+    content: bytes
 
 
 def decode_chunked(body):
@@ -27,7 +43,8 @@ def read_head(connection):
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(65536)
-        assert more, "the client hung up in its head"
+        if not more:
+            raise HungUp
         data += more
     head, rest = data.split(b"\r\n\r\n", 1)
     first, *lines = head.decode("ascii").split("\r\n")
@@ -88,19 +105,127 @@ class Sink:
         answer_put(connection, self.trailer)
 
 
-def take_put(connection):
-    """Serves one PUT of a small file with chunked framing: (request line, headers, content), the
-    trailer checked against the content."""
-    first, headers, body = read_head(connection)
+def read_body(connection, rest):
+    """(content, trailer's value) of a body with chunked framing whose first bytes are there; the
+    trailer is checked against the content."""
+    body = bytearray(rest)
     while not body.endswith(b"\r\n0\r\n\r\n"):
         more = connection.recv(65536)
-        assert more, "the client hung up"
+        if not more:
+            raise HungUp
         body += more
-    inner, rest = decode_chunked(body)
+    inner, rest = decode_chunked(bytes(body))
     assert rest == b"\r\n"
     content, trailer = decode_chunked(inner)
     assert trailer.startswith(b"x-amz-checksum-sha256:")
     told = trailer.split(b":", 1)[1].rstrip(b"\r\n")
     assert base64.b64decode(told) == hashlib.sha256(content).digest()
+    return content, told
+
+
+def take_put(connection):
+    """Serves one PUT of a small file with chunked framing: (request line, headers, content)."""
+    first, headers, rest = read_head(connection)
+    content, told = read_body(connection, rest)
     answer_put(connection, told)
     return first, headers, content
+
+
+def response(status, *headers, body=b"", length=None):
+    """An answer as bytes. length: what it says of its body, where that does not follow."""
+    lines = [f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}",
+             f"Content-Length: {len(body) if length is None else length}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+
+
+def say_continue(connection):
+    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+class Peer:
+    """with Peer(answer, ...) as peer: an HTTP server at peer.url whose answers a test writes; what
+    was asked is in peer.requests.
+
+    answer: called with a whole Request; what it returns is sent: bytes, or a list of them. Those of
+    a list arrive at once, but in TLS records of their own. An answer with "Connection: close" ends
+    the connection. at_head: called with the connection when a head that expects 100 Continue is
+    there. tls: the ssl.SSLContext of the first connection, of the second..., the last of all others;
+    none: http.
+    """
+
+    def __init__(self, answer, at_head=say_continue, tls=()):
+        self._answer, self._at_head, self._tls = answer, at_head, tls
+        self._listener = socket.socket()
+        # Inherited by connections: a body that is not read fills it soon.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://localhost:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True, name="peer")
+        self._error = None
+        self.requests = []
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc):
+        # accept() in another thread does not notice close().
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(timeout=20)
+        assert not self._thread.is_alive(), "the peer hangs"
+        self._listener.close()
+        if self._error:
+            raise self._error
+
+    def _serve(self):
+        try:
+            number = 0
+            while True:
+                try:
+                    connection = self._listener.accept()[0]
+                except OSError:
+                    return
+                connection.settimeout(10)
+                number += 1
+                # That a client hangs up is for the test to judge, by its result and the requests.
+                with contextlib.suppress(OSError, HungUp):
+                    self._converse(connection, number)
+        except Exception as error:  # raised at the end
+            self._error = error
+
+    def _converse(self, connection, number):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(connection)
+            if self._tls:
+                context = self._tls[min(number, len(self._tls)) - 1]
+                connection = stack.enter_context(context.wrap_socket(connection, server_side=True))
+            answer = b""
+            while b"\r\nConnection: close\r\n" not in answer:
+                first, headers, rest = read_head(connection)
+                if "expect" in headers:
+                    self._at_head(connection)
+                content = read_body(connection, rest)[0] if first.startswith("PUT ") else b""
+                self.requests.append(Request(number, first, headers, content))
+                answer = self._answer(self.requests[-1])
+                records = [answer] if isinstance(answer, bytes) else answer
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+                for record in records:
+                    connection.sendall(record)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+                answer = b"".join(records)
+
+
+@contextlib.contextmanager
+def deaf_port():
+    """A port of 127.0.0.1 whose queue is full: a SYN gets no answer."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]

@@ -181,15 +181,20 @@ bool conn_is_answered(struct conn *conn)
     return conn_look(conn);
 }
 
-static short read_events(const struct conn *conn)
+/* Called when what has arrived was no data. The clock counts for more than a socket that is ready:
+ * a peer that sends nothing but session tickets makes no progress. */
+static int wait_to_read(const struct conn *conn, deadline_t deadline)
 {
-    return conn->read_wants_room ? POLLOUT : POLLIN;
+    if (clock_left_ms(deadline) == 0)
+        return -ETIMEDOUT;
+    return io_wait(conn->fd, conn->read_wants_room ? POLLOUT : POLLIN, conn->options.cancel_fd,
+                   deadline);
 }
 
 int conn_wait_answer(struct conn *conn, deadline_t deadline, struct err *e)
 {
     while (!conn_look(conn)) {
-        int rc = io_wait(conn->fd, read_events(conn), conn->options.cancel_fd, deadline);
+        int rc = wait_to_read(conn, deadline);
         if (rc == -ETIMEDOUT)
             return rc;
         if (rc < 0)
@@ -220,8 +225,7 @@ ssize_t conn_recv(struct conn *conn, void *bytes, size_t n, deadline_t deadline,
         if (got != -EAGAIN)
             return err_set(e, ERR_NET, conn->end_errnum, "the connection to %s (%s) broke: %s",
                            conn->options.host, conn->peer, conn->end_text);
-        int rc = io_wait(conn->fd, read_events(conn), conn->options.cancel_fd,
-                         deadline < idle ? deadline : idle);
+        int rc = wait_to_read(conn, deadline < idle ? deadline : idle);
         if (rc == -ETIMEDOUT && deadline < idle)
             return err_set(e, ERR_NET, ETIMEDOUT, "no answer of %s (%s) in the time allowed",
                            conn->options.host, conn->peer);

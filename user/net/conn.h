@@ -93,11 +93,11 @@ int conn_send_from_socket(struct conn *conn, int from_fd, size_t n, bool more, s
                           struct err *e);
 
 /*
- * For --hash none: let `push` (see net/sender.h) move up to n bytes of a file straight into the
- * socket, waiting for room as needed; where only userspace can encrypt, the file is read with
- * pread(2). `*offset` moves on by what was taken. Returns 0 with *moved == n; 0 with
- * *moved < n when the file ended early (nothing more can be sent then); CONN_ANSWERED; or a
- * negative errno, of class ERR_FILE (without the file's name) where the file was the reason.
+ * For --hash none: let `sender` move up to n bytes of a file straight into the socket, waiting for
+ * room as needed; where only userspace can encrypt, the file is read with pread(2). `*offset` moves
+ * on by what was taken. Returns 0 with *moved == n; 0 with *moved < n when the file ended early
+ * (nothing more can be sent then); CONN_ANSWERED; or a negative errno, of class ERR_FILE (without
+ * the file's name) where the file was the reason.
  */
 struct sender;
 int conn_send_from_file(struct conn *conn, struct sender *sender, int file_fd, off_t *offset,

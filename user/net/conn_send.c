@@ -67,6 +67,11 @@ static int wait_for_room(struct conn *conn, deadline_t deadline, struct err *e)
         rc = events & ~POLLOUT ? take_answer(conn, e) : 0;
         if (rc || events & POLLOUT)
             return rc;
+        /* What is always readable and never an answer (session tickets) is no progress. */
+        if (clock_left_ms(deadline) == 0) {
+            conn->cut = true;
+            return conn_fail_wait(conn, -ETIMEDOUT, "sending to", e);
+        }
     }
 }
 
