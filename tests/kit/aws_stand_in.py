@@ -38,9 +38,12 @@ def main():
     context.load_cert_chain(f"{tls_folder}/cert.pem", f"{tls_folder}/key.pem")
     asked = {}
     with socket.create_server(("127.0.0.1", 443)) as listener:
-        threading.Thread(target=serve, args=(listener, context, asked), daemon=True).start()
+        server = threading.Thread(target=serve, args=(listener, context, asked), daemon=True)
+        server.start()
         ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True, timeout=30)
+        # The program may end before what it asked for is noted here.
+        server.join(timeout=5)
     print(json.dumps({"asked": asked, "returncode": ended.returncode, "stdout": ended.stdout,
                       "stderr": ended.stderr}))
 

@@ -17,8 +17,9 @@ class HungUp(Exception):
 
 
 class Request(typing.NamedTuple):
-    """connection: the how manyth one it came over, from 1; first: its first line; headers by
+    """connection: the number, from 1, of the one it came over; first: its first line; headers by
     lower-case name; content: without any framing, b"" if there is no body."""
+
     connection: int
     first: str
     headers: dict
@@ -149,8 +150,8 @@ class Peer:
     answer: called with a whole Request; what it returns is sent: bytes, or a list of them. Those of
     a list arrive at once, but in TLS records of their own. An answer with "Connection: close" ends
     the connection. at_head: called with the connection when a head that expects 100 Continue is
-    there. tls: the ssl.SSLContext of the first connection, of the second..., the last of all others;
-    none: http.
+    there. tls: the ssl.SSLContext of the first connection, of the second..., the last one's for
+    all others; none: http.
     """
 
     def __init__(self, answer, at_head=say_continue, tls=()):

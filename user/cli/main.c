@@ -47,6 +47,8 @@ int main(int argc, char **argv)
     secret_protect_process();
     /* splice(2) and sendfile(2) have no MSG_NOSIGNAL. */
     signal(SIGPIPE, SIG_IGN);
+    /* What was said stays said when the program is ended in the middle. */
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 
     struct options o;
     struct err e = {0};

@@ -290,7 +290,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
     if (rc == 0)
         rc = options_check(o, e);
     /* What comes after a mistake still says in which form it is to be told. */
-    for (int at = first; at < argc && rc < 0 && !options_end; at++)
+    for (int at = first; at < argc && rc < 0 && strcmp(argv[at], "--") != 0; at++)
         o->json = o->json || strcmp(argv[at], "--json") == 0;
     return rc;
 }

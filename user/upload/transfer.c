@@ -208,8 +208,9 @@ static int transfer_put(struct transfer *t, struct err *e)
     int status = http_response_status(t->response);
     log_step("the store answered %d", status);
     if (status / 100 != 2) {
-        /* A 5xx after the whole body says little: a gateway gives one for a store that went on. */
-        t->outcome_known = status / 100 == 4;
+        /* A 5xx or 408 after the whole body says little: a gateway gives them for a store that went
+         * on. */
+        t->outcome_known = status / 100 == 4 && status != 408;
         return s3_refusal(t->response, transfer_target(t, "PUT"), time(NULL), e);
     }
     return s3_object_info_read(t->response, &t->result->stored, e);

@@ -81,7 +81,12 @@ static int transfer_compare_object(struct transfer *t, const struct s3_object_in
                        "%s: another upload of the same name came between, or the store did not "
                        "take this one",
                        t->plan->object->bucket, t->plan->object->key, put->etag, info->etag);
-    if (info->content_length < 0 || (uint64_t)info->content_length != t->result->bytes)
+    if (info->content_length < 0)
+        return err_set(e, ERR_INTEGRITY, EBADMSG,
+                       "s3://%s/%s: the store returned no checksum and does not tell the length of "
+                       "what it has, so nothing is verified; an object probably exists",
+                       t->plan->object->bucket, t->plan->object->key);
+    if ((uint64_t)info->content_length != t->result->bytes)
         return err_set(e, ERR_INTEGRITY, EBADMSG,
                        "s3://%s/%s: the store has %" PRId64 " bytes, but %" PRIu64
                        " were sent; it may have kept the aws-chunked framing as content: delete "
@@ -100,6 +105,11 @@ static int transfer_confirm_by_head(struct transfer *t, struct err *e)
     if (rc == -ECANCELED)
         return rc;
     t->outcome_known = true;
+    if (rc < 0 && http_response_has_head(t->response) && http_response_status(t->response) == 404)
+        return err_set(e, ERR_INTEGRITY, ENOENT,
+                       "s3://%s/%s: the upload was answered with success, but there is no such "
+                       "object; is it a store that answers at this endpoint?",
+                       t->plan->object->bucket, t->plan->object->key);
     if (rc < 0) {
         struct err why = *e;
         return err_set(e, ERR_INTEGRITY, EBADMSG,
