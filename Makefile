@@ -128,10 +128,10 @@ test-bpf: bpf-tests ## the BPF program, loaded and run on this kernel (root)
 	tools/run-tests.sh $(BPF_TESTS)
 
 test-integration: all ## this machine against Ceph RGW and OpenStack Swift (root)
-	$(PYTHON) -m pytest -p no:cacheprovider -q tests/rig tests/integration
+	PYTHON=$(PYTHON) tools/run-pytest.sh tests/rig tests/integration
 
 test-vm: all ## Debian's kernel with kTLS in a VM against both servers (root)
-	$(PYTHON) -m pytest -p no:cacheprovider -q tests/vm
+	PYTHON=$(PYTHON) tools/run-pytest.sh tests/vm
 
 # --- checks ------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ if have "${CC:-cc}"; then
 fi
 if ((${#missing[@]})); then
     echo "s3-ktls cannot be built here yet; missing: ${missing[*]}" >&2
-    echo "On Debian 12 this installs all of it:" >&2
-    echo "    sudo apt-get install $(grep -v '^#' tools/packages/build | tr '\n' ' ')" >&2
+    echo "On Debian 12 this installs all of it, as root:" >&2
+    echo "    apt-get install $(grep -v '^#' tools/packages/build | tr '\n' ' ')" >&2
     exit 1
 fi

@@ -102,6 +102,12 @@ pick_port() {
 private_namespaces=(setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork
     --kill-child=KILL --mount-proc)
 
+need_namespaces() {
+    "${private_namespaces[@]}" true 2>/dev/null ||
+        die "$1 needs mount and PID namespaces, which cannot be made here: unshare --mount --pid" \
+            "must work, and / must be a mount point (so not inside a plain chroot)"
+}
+
 # chroot_dir NAME: where the chroot of tools/packages/NAME is kept. Its name contains a key of what
 # made it, so that checkouts with other recipes don't disturb one another.
 chroot_dir() {

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # usage: server.sh ceph|swift RUNDIR
-# Runs a real S3 server in the foreground. All its data is in RUNDIR (emptied first). When it
-# answers, RUNDIR/env holds KEY=VALUE lines and "ready" is printed. It ends with this script, however
-# that ends: the servers run in PID and mount namespaces of their own.
+# Runs a real S3 server in the foreground. All its data is in RUNDIR (emptied first, and left there
+# in the end). When it answers, RUNDIR/env holds KEY=VALUE lines and "ready" is printed. SIGTERM ends
+# it, and it ends with this script, however that ends: the servers run in PID and mount namespaces of
+# their own.
 set -euo pipefail
 # shellcheck source=tools/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -144,11 +144,13 @@ for what; do
     ceph)
         with_lock packages install_packages server
         need_root "tools/setup.sh ceph"
+        need_namespaces "tools/setup.sh ceph"
         with_lock ceph setup_chroot ceph sid testing
         ;;
     swift)
         with_lock packages install_packages server
         need_root "tools/setup.sh swift"
+        need_namespaces "tools/setup.sh swift"
         with_lock swift setup_chroot swift trixie
         ;;
     vm-*)

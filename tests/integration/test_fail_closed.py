@@ -70,7 +70,9 @@ def test_a_file_that_grows_is_sent_as_long_as_it_was(program, payloads, ceph, ce
         with open(payload.path, "ab") as file:
             file.write(b"more")
         proxy.release()
-        assert_result(running.wait(), payload)
+        result = running.wait()
+    assert_result(result, payload, source_changed=True)
+    assert "changed while it was sent" in result.stderr
     assert_object(ceph, ceph_bucket, key, payload)
 
 
@@ -92,6 +94,7 @@ def test_a_file_that_changes_is_stored_as_it_was_hashed(program, payloads, ceph,
     stored = ceph.get(ceph_bucket, key)
     assert stored == changed
     assert result.json["sha256"] != payload.sha256 and result.json["store"] == "confirmed"
+    assert result.json["source_changed"] and "changed while it was sent" in result.stderr
 
 
 def test_a_bit_that_flips_on_the_way(program, payloads, server, bucket, key):

@@ -3,7 +3,7 @@
 import base64
 import re
 
-PUT_FIELDS = {"bucket", "key", "bytes", "sha256", "hashed_by", "moved_by", "encrypted_by",
+PUT_FIELDS = {"bucket", "key", "bytes", "sha256", "source_changed", "hashed_by", "moved_by", "encrypted_by",
               "tls_version", "tls_cipher", "store", "tap_network", "endpoint", "peer", "etag",
               "version_id", "request_id", "elapsed_s", "bytes_per_s"}
 
@@ -18,7 +18,7 @@ def assert_result(result, payload, **expected):
     said = result.json
     assert set(said) == PUT_FIELDS, result
     expected = {"bytes": payload.size, "sha256": payload.sha256, "hashed_by": "bpf",
-                "version_id": None, **expected}
+                "source_changed": False, "version_id": None, **expected}
     for name, value in expected.items():
         assert said[name] == value, f"{name}: {said[name]!r} instead of {value!r}\n{result}"
     if said["encrypted_by"] == "none":

@@ -284,6 +284,8 @@ def main():
     parser.add_argument("share", help="the work folder, at the same path in the guest")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
+    if not os.path.isdir(options.share):
+        parser.error(f"{options.share} is not a folder")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     print(f"vm: booting Debian {options.suite}'s kernel under emulation (6 s or more)",

@@ -32,7 +32,7 @@ enum fact {
 struct doctor {
     const struct options *options;
     int cancel_fd;
-    int missing;
+    char missing[256]; /* names of what an upload does not work without */
     struct tap_engine *engine;
     struct config config;
 };
@@ -49,8 +49,10 @@ static void doctor_say(struct doctor *d, enum fact fact, const char *name, const
     vprintf(fmt, ap);
     va_end(ap);
     putchar('\n');
-    if (fact == FACT_MISSING)
-        d->missing++;
+    if (fact == FACT_MISSING) {
+        size_t used = strlen(d->missing);
+        snprintf(d->missing + used, sizeof d->missing - used, "%s%s", used ? ", " : "", name);
+    }
 }
 
 static void doctor_check_kernel(struct doctor *d)
@@ -127,7 +129,8 @@ static void doctor_check_ktls(struct doctor *d, int module)
         doctor_say(d, FACT_REDUCED, "tls module",
                    "%s; modprobe tls as root (kernel option CONFIG_TLS). Without it OpenSSL "
                    "encrypts in the program",
-                   strerror(-module));
+                   module == -ENOENT ? "not in this kernel, and not loaded by itself"
+                                     : strerror(-module));
 
     struct err e;
     struct tls_self_test test;
@@ -269,8 +272,7 @@ int command_doctor(const struct options *o, int cancel_fd, struct err *e)
     config_free(&d.config);
     if (rc == 0)
         rc = report_flush(e);
-    if (rc == 0 && d.missing)
-        rc = err_set(e, ERR_ENV, ENOSYS, "%d of the things that an upload needs are missing here",
-                     d.missing);
+    if (rc == 0 && d.missing[0])
+        rc = err_set(e, ERR_ENV, ENOSYS, "an upload does not work here without: %s", d.missing);
     return rc;
 }

@@ -66,7 +66,7 @@ static const struct option_spec specs[] = {
     {"splice", 0, KIND_FLAG, COMMAND_SEED, AT(splice), NULL, NULL, "as --sender splice"},
     {"verbose", 'v', KIND_FLAG, ALL | COMMAND_SEED, AT(verbose), NULL, NULL, "tell each step"},
     {"quiet", 'q', KIND_FLAG, COMMAND_PUT | COMMAND_SEED, AT(quiet), NULL, NULL,
-     "no result line, no warnings"},
+     "no result line (--json still gives one), no warnings"},
     {"help", 'h', KIND_FLAG, ALL | COMMAND_SEED, AT(help), NULL, NULL, "show this"},
     {"version", 0, KIND_FLAG, COMMAND_SEED, AT(version), NULL, NULL, "show the version"},
 };
@@ -197,17 +197,31 @@ static const struct option_spec *option_find(const char *arg, enum command comma
     return NULL;
 }
 
+static int option_fail_unknown(const char *arg, enum command command, struct err *e)
+{
+    int len = (int)strcspn(arg, "=");
+    if (command == COMMAND_SEED)
+        return err_set(
+            e, ERR_USAGE, EINVAL,
+            "unknown option %.*s for the form without a command, which takes --file, "
+            "--bucket, --region and --splice; s3-ktls put takes more, see s3-ktls --help",
+            len, arg);
+    const char *meant = NULL;
+    for (size_t i = 0; i < SPEC_COUNT && len > 3 && !meant; i++)
+        if ((specs[i].commands & command) && strncmp(specs[i].name, arg + 2, (size_t)len - 2) == 0)
+            meant = specs[i].name;
+    return err_set(e, ERR_USAGE, EINVAL, "unknown option %.*s for %s%s%s; see s3-ktls %s --help",
+                   len, arg, command_word(command), meant ? ", did you mean --" : "",
+                   meant ? meant : "", command_word(command));
+}
+
 /* One option, with its value from the same word or the next. */
 static int option_parse(struct options *o, int argc, char **argv, int *at, struct err *e)
 {
     const char *arg = argv[*at];
     const struct option_spec *spec = option_find(arg, o->command);
-    if (!spec) {
-        const char *word = command_word(o->command);
-        return err_set(e, ERR_USAGE, EINVAL, "unknown option %.*s%s%s; see s3-ktls %s%s--help",
-                       (int)strcspn(arg, "="), arg, *word ? " for " : "", word, word,
-                       *word ? " " : "");
-    }
+    if (!spec)
+        return option_fail_unknown(arg, o->command, e);
     const char *value = arg[1] == '-' ? strchr(arg, '=') : NULL;
     if (value)
         value++;
@@ -238,6 +252,13 @@ static int options_check(struct options *o, struct err *e)
         return err_set(e, ERR_USAGE, EINVAL,
                        "--framing chunked carries the trailer, which --hash none does not send; "
                        "leave one of them out");
+    if (o->command == COMMAND_PUT && o->operand_count == 2 &&
+        strncmp(o->operands[0], "s3://", 5) == 0)
+        return err_set(
+            e, ERR_USAGE, EINVAL,
+            "the file comes first: s3-ktls put FILE s3://BUCKET/KEY (a file of that name: "
+            "./%s)",
+            o->operands[0]);
     if (o->command == COMMAND_PUT && o->operand_count != 2)
         return err_set(e, ERR_USAGE, EINVAL,
                        "put takes one file and one address: s3-ktls put FILE s3://BUCKET/KEY");
@@ -248,6 +269,8 @@ static int options_check(struct options *o, struct err *e)
     if (o->command == COMMAND_SEED && o->operand_count)
         return err_set(e, ERR_USAGE, EINVAL, "unknown command '%s'; see s3-ktls --help",
                        o->operands[0]);
+    if (o->command == COMMAND_SEED && !o->file && !o->bucket && !o->region && !o->splice)
+        return err_set(e, ERR_USAGE, EINVAL, "no command; see s3-ktls --help");
     if (o->command == COMMAND_SEED && (!o->file || !o->bucket || !o->region))
         return err_set(e, ERR_USAGE, EINVAL,
                        "no %s; use s3-ktls put FILE s3://BUCKET/KEY, or give --file, --bucket and "
@@ -324,7 +347,7 @@ void options_print_help(enum command command)
         printf("  s3-ktls %s%s%s%s\n      %s\n", word, *word && *commands[i].operands ? " " : "",
                commands[i].operands, *word ? " [options]" : "", commands[i].help);
     }
-    puts("\noptions:");
+    puts(command ? "\noptions:" : "\noptions (s3-ktls COMMAND --help for those of one command):");
     print_options(command ? (unsigned)command : COMMAND_PUT | COMMAND_HASH | COMMAND_SEED);
     if (!command)
         puts("\nCredentials and region come from the environment (AWS_ACCESS_KEY_ID,\n"

@@ -92,9 +92,14 @@ static int put_report(const struct put *p, const struct options *o,
         .moved_by = read ? "read" : sender_name(p->session.sender),
         .engine_info = p->session.engine ? &engine_info : NULL,
     };
-    if (o->quiet)
-        return 0;
-    return o->json ? report_print_json(&report, e) : report_print_line(&report, e);
+    if (result->source_changed)
+        log_warning(
+            "%s changed while it was sent: the object is what the SHA-256 says, but may be a "
+            "mix of the old and the new",
+            p->source.path);
+    if (o->json)
+        return report_print_json(&report, e);
+    return o->quiet ? 0 : report_print_line(&report, e);
 }
 
 static int put_transfer(struct put *p, const struct options *o, int cancel_fd, struct err *e)
@@ -150,7 +155,7 @@ int command_put(const struct options *o, int cancel_fd, struct err *e)
     if (!hashing)
         log_warning("--hash none: the store gets no checksum to verify (UNSIGNED-PAYLOAD)");
     if (!https)
-        log_step("the endpoint is http: nothing is encrypted");
+        log_warning("the endpoint is http: nothing is encrypted");
 
     rc = session_open(&p.session, hashing, https, splice ? SENDER_SPLICE : SENDER_SENDFILE, e);
     if (rc == 0 && https)

@@ -100,12 +100,14 @@ int report_print_json(const struct report *report, struct err *e)
         network = report->engine_info->private_network ? "private" : "host";
 
     json_t *o = json_pack(
-        "{s:o, s:o, s:I, s:o, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:f, "
+        "{s:o, s:o, s:I, s:o, s:b, s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:f, "
         "s:f}",
         "bucket", json_text(report->object->bucket), "key", json_text(report->object->key), "bytes",
-        (json_int_t)r->bytes, "sha256", json_text(hex), "hashed_by", r->hashed ? "bpf" : "none",
-        "moved_by", report->moved_by, "encrypted_by", encrypted_by(r), "tls_version",
-        json_text(r->tls_version), "tls_cipher", json_text(r->tls_cipher), "store",
+        (json_int_t)r->bytes, "sha256", json_text(hex), "source_changed", r->source_changed,
+        "hashed_by", r->hashed ? "bpf" : "none", "moved_by", report->moved_by, "encrypted_by",
+        encrypted_by(r), "tls_version", json_text(r->tls_version), "tls_cipher",
+        json_text(r->tls_cipher), "store",
         r->verdict == TRANSFER_CONFIRMED ? "confirmed" : "accepted", "tap_network",
         json_text(network), "endpoint", json_text(report->endpoint), "peer", json_text(r->peer),
         "etag", json_text(r->stored.etag), "version_id", json_text(r->stored.version_id),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/session.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -39,7 +40,9 @@ int session_open(struct session *s, bool hashing, bool tls, enum sender_kind sen
         session_tell_engine(s);
     if (tls) {
         int module = tls_probe_module();
-        log_step("kernel TLS: %s", module == 0 ? "available" : strerror(-module));
+        log_step("kernel TLS: %s", module == 0         ? "available"
+                                   : module == -ENOENT ? "not in this kernel"
+                                                       : strerror(-module));
     }
     rc = sender_open(&s->sender, sender, TAP_WINDOW_BYTES, e);
     if (rc == 0)

@@ -34,7 +34,7 @@ static int payload_ended_early(const struct payload *p, struct err *e)
 ssize_t payload_feed(struct payload *p, size_t n, struct err *e)
 {
     if (io_wait(-1, 0, p->cancel_fd, clock_now_ns()) == -ECANCELED)
-        return err_set(e, ERR_NET, ECANCELED, "interrupted");
+        return err_set(e, ERR_NET, ECANCELED, "ended before the file was read");
     return tap_feed(p->tap, n, payload_push, p, e);
 }
 

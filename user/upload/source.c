@@ -32,7 +32,7 @@ int source_open(struct source *source, const char *path, struct err *e)
         goto fail;
     }
     if (!S_ISREG(st.st_mode)) {
-        rc = err_set(e, ERR_FILE, EINVAL, "%s is %s; only regular files can be sent", path,
+        rc = err_set(e, ERR_FILE, EINVAL, "%s is %s; only regular files will do", path,
                      source_kind(st.st_mode));
         goto fail;
     }
@@ -61,10 +61,18 @@ int source_open(struct source *source, const char *path, struct err *e)
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     source->fd = fd;
     source->length = (uint64_t)st.st_size;
+    source->mtime = st.st_mtim;
     return 0;
 fail:
     close(fd);
     return rc;
+}
+
+bool source_has_changed(const struct source *source)
+{
+    struct stat st;
+    return fstat(source->fd, &st) < 0 || (uint64_t)st.st_size != source->length ||
+           st.st_mtim.tv_sec != source->mtime.tv_sec || st.st_mtim.tv_nsec != source->mtime.tv_nsec;
 }
 
 void source_close(struct source *source)

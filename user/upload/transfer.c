@@ -200,6 +200,7 @@ static int transfer_put(struct transfer *t, struct err *e)
     if (rc < 0)
         return rc;
     t->body_complete = true;
+    t->result->source_changed = source_has_changed(plan->source);
     log_step("body complete: %" PRIu64 " bytes of payload sent", t->result->bytes);
 
     rc = exchange_read_answer(&t->exchange, e);

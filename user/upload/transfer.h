@@ -37,6 +37,7 @@ enum transfer_verdict {
 /* What happened: all that the result line and the JSON object say. */
 struct transfer_result {
     uint64_t bytes;
+    bool source_changed; /* while it was sent: maybe a mix of the old and the new */
     bool hashed;
     uint8_t sha256[SHA256_BYTES];
     enum transfer_verdict verdict;
