@@ -122,10 +122,10 @@ unit-tests: $(UNIT_TESTS) $(B)/tests/sigv4_cases.txt
 bpf-tests: $(BPF_TESTS)
 
 test-unit: unit-tests ## unit tests (cmocka, ASan and UBSan)
-	SIGV4_CASES=$(B)/tests/sigv4_cases.txt tools/run-tests.sh $(UNIT_TESTS)
+	@SIGV4_CASES=$(B)/tests/sigv4_cases.txt tools/run-tests.sh $(UNIT_TESTS)
 
 test-bpf: bpf-tests ## the BPF program, loaded and run on this kernel (root)
-	tools/run-tests.sh $(BPF_TESTS)
+	@tools/run-tests.sh $(BPF_TESTS)
 
 test-integration: all ## this machine against Ceph RGW and OpenStack Swift (root)
 	PYTHON=$(PYTHON) tools/run-pytest.sh tests/rig tests/integration
@@ -151,13 +151,15 @@ check-layers: $(SKEL)
 TIDIED := $(SRC:%=$(B)/tidy/%.ok)
 $(B)/tidy/%.ok: % .clang-tidy $(filter %.h,$(C_FILES)) | $(SKEL)
 	@mkdir -p $(@D)
-	$(CLANG_TIDY) --quiet --warnings-as-errors='*' $< -- $(CSTD) $(DEFINES) 2>&1 | \
+	$(say) TIDY $<
+	$(Q)$(CLANG_TIDY) --quiet --warnings-as-errors='*' $< -- $(CSTD) $(DEFINES) 2>&1 | \
 	    { grep -vE 'warnings? generated' || true; }; exit $${PIPESTATUS[0]}
 	@touch $@
 check-tidy: $(TIDIED)
 
 check-cppcheck: $(SKEL)
-	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+	$(say) CHECK cppcheck
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
 	    --inline-suppr --suppress=missingIncludeSystem $(DEFINES) $(SRC)
 
 SHELL := /bin/bash
