@@ -93,7 +93,7 @@ static int trust_bundle(SSL_CTX *ctx, const char *path, struct err *e)
         return err_sys(e, ERR_USAGE, errno, "the CA bundle %s can't be read", path);
     if (S_ISDIR(st.st_mode))
         return trust_directory(ctx, path, e);
-    if (!S_ISREG(st.st_mode)) /* opening a FIFO could wait for ever */
+    if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) /* opening a FIFO could wait for ever */
         return err_set(e, ERR_USAGE, EINVAL, "the CA bundle %s is no regular file", path);
     FILE *file = fopen(path, "re");
     if (!file)

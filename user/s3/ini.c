@@ -231,6 +231,8 @@ static int check_kind(int fd, const char *path, struct err *e)
     struct stat st;
     if (fstat(fd, &st) < 0)
         return err_sys(e, ERR_USAGE, errno, "%s: cannot be read", path);
+    if (S_ISDIR(st.st_mode))
+        return err_sys(e, ERR_USAGE, EISDIR, "%s: cannot be read", path);
     if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
         return err_set(e, ERR_USAGE, EINVAL,
                        "%s: is no regular file; a pipe, as <(command) makes one, cannot be read "
