@@ -19,6 +19,14 @@ https_port=$(pick_port)
 fsid=$(cat /proc/sys/kernel/random/uuid)
 osd_uuid=$(cat /proc/sys/kernel/random/uuid)
 
+# Ceph's usual store wants O_DIRECT, which a tmpfs (often /tmp) has only since Linux 6.6.
+objectstore=bluestore
+if ! dd if=/dev/zero of="$run_dir/data/.direct" bs=4096 count=1 oflag=direct status=none 2>/dev/null
+then
+    say "no O_DIRECT in $run_dir: objects are kept in memory"
+    objectstore=memstore
+fi
+
 # One copy of everything, no authentication between the daemons (they listen on loopback only, and
 # data is thrown away), and no waiting for more changes before the monitor commits one.
 cat >"$run_dir/data/ceph.conf" <<EOF
@@ -56,7 +64,9 @@ mon_data_avail_crit = 1
 mon_cluster_log_file = $log/cluster.log
 [osd]
 osd_data = $data/osd
-osd_objectstore = bluestore
+crush_location = root=default host=rig
+osd_objectstore = $objectstore
+memstore_device_bytes = 6442450944
 bluestore_block_size = 8589934592
 osd_memory_target = 939524096
 osd_class_load_list = *
