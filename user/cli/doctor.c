@@ -6,9 +6,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
 
 #include "base/caps.h"
+#include "base/kernel.h"
 #include "base/secret.h"
 #include "cli/doctor_nic.h"
 #include "cli/report.h"
@@ -18,9 +18,6 @@
 #include "net/tls.h"
 #include "s3/address.h"
 #include "s3/config.h"
-
-/* bpf_loop() came with it. */
-enum { KERNEL_MAJOR = 5, KERNEL_MINOR = 17 };
 
 enum fact {
     FACT_OK,
@@ -57,14 +54,11 @@ static void doctor_say(struct doctor *d, enum fact fact, const char *name, const
 
 static void doctor_check_kernel(struct doctor *d)
 {
-    struct utsname u;
-    int major = 0, minor = 0;
-    uname(&u);
-    sscanf(u.release, "%d.%d", &major, &minor); /* NOLINT(cert-err34-c): 0 where it is no number */
-    bool new_enough = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR);
+    char release[KERNEL_RELEASE_SIZE];
+    bool new_enough = kernel_is_new_enough(release);
     doctor_say(d, new_enough ? FACT_OK : FACT_MISSING, "kernel",
-               "Linux %s; BPF hashing needs %d.%d or newer%s", u.release, KERNEL_MAJOR,
-               KERNEL_MINOR, new_enough ? "" : ": boot a newer kernel, or use --hash none");
+               "Linux %s; BPF hashing needs %d.%d or newer%s", release, KERNEL_MAJOR_MIN,
+               KERNEL_MINOR_MIN, new_enough ? "" : ": boot a newer kernel, or use --hash none");
 
     char lockdown[64] = "";
     FILE *f = fopen("/sys/kernel/security/lockdown", "re");

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/caps.h"
 #include "base/clock.h"
+#include "base/kernel.h"
 
 /* bpftool's text, not ours. */
 #pragma GCC diagnostic push
@@ -61,27 +62,17 @@ static const char *said_in_one_line(void)
     return said->len ? said->data : "nothing more";
 }
 
-static bool kernel_is_too_old(const char *release)
-{
-    char *end = NULL;
-    unsigned long major = strtoul(release, &end, 10);
-    unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
-
-    return end != release && (major < 5 || (major == 5 && minor < 17));
-}
-
 /* The two commonest reasons why a program cannot be loaded, asked before the kernel refuses with a
  * number that says neither. */
 static int check_environment(struct err *e)
 {
-    struct utsname kernel = {.release = "?"};
+    char release[KERNEL_RELEASE_SIZE];
     char missing[CAPS_NAMES_SIZE];
 
-    uname(&kernel);
-    if (kernel_is_too_old(kernel.release))
+    if (!kernel_is_new_enough(release))
         return err_set(e, ERR_ENV, ENOSYS,
-                       "Linux %s is too old to hash in the kernel: bpf_loop() came with 5.17",
-                       kernel.release);
+                       "Linux %s is too old to hash in the kernel: bpf_loop() came with %d.%d",
+                       release, KERNEL_MAJOR_MIN, KERNEL_MINOR_MIN);
     caps_missing(missing);
     if (*missing)
         return err_set(e, ERR_ENV, EPERM,
