@@ -18,11 +18,7 @@
 #include "base/clock.h"
 #include "base/kernel.h"
 
-/* bpftool's text, not ours. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wcast-qual"
-#include "tap.skel.h"
-#pragma GCC diagnostic pop
+#include "tap.skel.h" /* a system header to the compiler: bpftool's text is not ours to mend */
 
 struct tap_engine {
     struct tap_bpf *bpf;
