@@ -16,18 +16,6 @@ from rig.vm import Vm, VmError
 
 
 @pytest.fixture(scope="module")
-def ceph():
-    with Server("ceph") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def swift():
-    with Server("swift") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def vm():
     with Vm("bookworm") as machine:
         yield machine
