@@ -133,6 +133,9 @@ test-integration: all ## this machine against Ceph RGW and OpenStack Swift (root
 test-vm: all ## Debian's kernel with kTLS in a VM against both servers (root)
 	PYTHON=$(PYTHON) tools/run-pytest.sh tests/vm
 
+mutants: ## break a copy of the tree in many ways; the tests have to notice each (root; ONLY=name)
+	$(PYTHON) tests/mutants/run.py $(if $(ONLY),"$(ONLY)")
+
 # --- checks ------------------------------------------------------------------------------------
 
 C_FILES := $(sort $(shell find user include bpf tests -name '*.[ch]'))
@@ -167,6 +170,6 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all help install clean demo test unit-tests bpf-tests test-unit test-bpf \
-        test-integration test-vm check check-format check-layers check-shell check-tidy check-cppcheck
+        test-integration test-vm mutants check check-format check-layers check-shell check-tidy check-cppcheck
 
 -include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(wildcard $(B)/san/tests/*/*.d)
