@@ -197,7 +197,8 @@ static void test_eof_says_where(void **state)
     } cases[] = {
         {"", "closed the connection before it answered"},
         {"HTTP/1.1 2", "in the middle of its answer's head"},
-        {"HTTP/1.1 100 Continue\r\n\r\n", "in the middle of its answer's head"},
+        {"HTTP/1.1 100 Continue\r\n\r\n", "before it answered"}, /* an interim one begins none */
+        {"HTTP/1.1 100 Continue\r\n\r\nH", "in the middle of its answer's head"},
         {OK "Content-Length: 5\r\n\r\nhell", "in the middle of its answer's body"},
         {CHUNKED "5\r\nhello\r\n", "in the middle of its answer's body"},
         {CHUNKED "5\r\nhello\r\n0\r\n", "in the middle of its answer's body"},

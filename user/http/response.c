@@ -42,7 +42,7 @@ struct field {
 struct http_response {
     enum state state;
     bool to_head;
-    bool has_begun, has_head;
+    bool has_head;
     int status, interim, interim_count;
     int minor_version;
     bool saw_close, saw_keep_alive, keeps_alive;
@@ -366,7 +366,6 @@ int http_response_feed(struct http_response *r, const void *bytes, size_t n, siz
 {
     const char *p = bytes;
     size_t done = 0;
-    r->has_begun |= n > 0 && r->state != STATE_DONE;
     while (done < n && r->state != STATE_DONE && r->state != STATE_FAILED) {
         size_t taken = 1;
         if (r->state <= STATE_TRAILER_LINE)
@@ -386,9 +385,9 @@ int http_response_feed_eof(struct http_response *r, struct err *e)
     if (r->state == STATE_DONE)
         return 0;
     if (r->state != STATE_FAILED) {
-        const char *where = !r->has_begun ? "before it answered"
-                            : r->has_head ? "in the middle of its answer's body"
-                                          : "in the middle of its answer's head";
+        const char *where = !http_response_has_begun(r) ? "before it answered"
+                            : r->has_head               ? "in the middle of its answer's body"
+                                                        : "in the middle of its answer's head";
         r->state = STATE_FAILED;
         err_set(&r->failure, ERR_NET, EPROTO, "the store closed the connection %s", where);
     }
@@ -412,7 +411,7 @@ bool http_response_is_done(const struct http_response *r)
 
 bool http_response_has_begun(const struct http_response *r)
 {
-    return r->has_begun;
+    return r->has_head || r->head_bytes;
 }
 
 int http_response_status(const struct http_response *r)

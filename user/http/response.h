@@ -44,7 +44,7 @@ int http_response_feed_eof(struct http_response *r, struct err *e);
 int http_response_interim(const struct http_response *r);
 bool http_response_has_head(const struct http_response *r); /* of the final one */
 bool http_response_is_done(const struct http_response *r);
-/* Any byte seen of it */
+/* Any byte seen of the final one */
 bool http_response_has_begun(const struct http_response *r);
 
 /* Valid once has_head: */

@@ -83,9 +83,10 @@ int exchange_read_answer(struct exchange *x, struct err *e)
         if (rc == 0)
             return http_response_feed_eof(x->response, e);
         /* A peer that sends a byte a second always makes progress: it gets one timeout more. */
-        if (!begun)
+        if (!begun && http_response_has_begun(x->response)) {
             deadline = clock_deadline_in_ms(x->timeout_ms);
-        begun = true;
+            begun = true;
+        }
     }
     return 0;
 }
