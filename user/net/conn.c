@@ -135,15 +135,25 @@ static ssize_t read_plain(struct conn *conn, void *bytes, size_t n)
     return 0;
 }
 
+static bool has_arrived(const struct conn *conn)
+{
+    return io_wait(conn->fd, POLLIN, -1, clock_deadline_in_ms(0)) > 0;
+}
+
+/* Takes in what stands before the next data, but not more than so many records at a time, so that
+ * the caller sees its clock. */
 static ssize_t read_tls(struct conn *conn, void *bytes, size_t n)
 {
     char text[TLS_ERROR_SIZE];
-    ERR_clear_error();
-    errno = 0;
-    int got = SSL_read(conn->ssl, bytes, n > INT_MAX ? INT_MAX : (int)n);
-    if (got > 0)
-        return got;
-    int want = SSL_get_error(conn->ssl, got);
+    int got, want, records = 0;
+    do {
+        ERR_clear_error();
+        errno = 0;
+        got = SSL_read(conn->ssl, bytes, n > INT_MAX ? INT_MAX : (int)n);
+        if (got > 0)
+            return got;
+        want = SSL_get_error(conn->ssl, got);
+    } while (want == SSL_ERROR_WANT_READ && ++records < CONN_LOOK_RECORDS && has_arrived(conn));
     conn->read_wants_room = want == SSL_ERROR_WANT_WRITE;
     if (want == SSL_ERROR_WANT_READ || want == SSL_ERROR_WANT_WRITE)
         return -EAGAIN;

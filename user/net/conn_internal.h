@@ -12,6 +12,7 @@ enum {
     CONN_AHEAD_BYTES = 16 * 1024, /* a whole TLS record */
     CONN_PIECE_BYTES = 64 * 1024,
     CONN_PIPE_BYTES = 256 * 1024,
+    CONN_LOOK_RECORDS = 32, /* without data in them (session tickets) */
 };
 
 enum conn_end {

@@ -49,6 +49,9 @@ static int new_ctx(SSL_CTX **out, struct err *e)
     /* A record is sent when the socket has room for it, and tried again from wherever the bytes
      * are then. */
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    /* One record a call: else SSL_read() does not come back while a peer keeps sending session
+     * tickets or KeyUpdates, and no deadline holds. */
+    SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
     /* With read-ahead off, what OpenSSL has not looked at yet is in the socket, where poll(2) sees
      * it. */
     SSL_CTX_set_read_ahead(ctx, 0);
@@ -202,7 +205,13 @@ static bool set_descriptors(SSL *ssl, int fd)
 static int fail_handshake(SSL *ssl, int ret, const struct tls_trouble *trouble, struct err *e)
 {
     char text[TLS_ERROR_SIZE];
+    bool has_closed = ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_SSL &&
+                      ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
     int errnum = tls_describe_error(ssl, ret, text);
+    if (has_closed)
+        snprintf(text, sizeof text,
+                 "it closed the connection during the handshake; is it a port "
+                 "for https?");
     if (trouble->error != X509_V_OK)
         return err_set(e, ERR_NET, EACCES, "%s is not trusted: %s", trouble->host, trouble->text);
     return err_set(e, ERR_NET, errnum, "no TLS with %s: %s", trouble->host, text);

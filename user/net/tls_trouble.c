@@ -105,6 +105,12 @@ static void describe(struct buf *b, const char *host, int error, int depth, X509
                  "yours, give its certificate with --ca-bundle",
                  which, subject, issuer, X509_verify_cert_error_string(error));
         return;
+    case X509_V_ERR_EE_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_MD_TOO_WEAK:
+        buf_addf(b, "%s (%s, issued by %s) can be forged (%s); it must be replaced on the server",
+                 which, subject, issuer, X509_verify_cert_error_string(error));
+        return;
     default:
         buf_addf(b, "%s (%s, issued by %s): %s", which, subject, issuer,
                  X509_verify_cert_error_string(error));
