@@ -167,7 +167,7 @@ static int info_read(const char *head, const char *body, bool to_head, struct s3
                      struct err *e)
 {
     struct http_response *r = answer(head, body, strlen(body), to_head);
-    int ret = s3_object_info_read(r, out, e);
+    int ret = s3_object_info_read(r, "PUT s3://b/k", out, e);
     http_response_close(r);
     return ret;
 }

@@ -95,8 +95,8 @@ static bool is_sha256_base64(const char *s)
            s[SHA256_BASE64_BYTES - 1] == '=';
 }
 
-static int checksum_read(const struct http_response *response, struct s3_object_info *out,
-                         struct err *e)
+static int checksum_read(const struct http_response *response, const char *what,
+                         struct s3_object_info *out, struct err *e)
 {
     bool conflict;
     const char *value = http_response_header(response, S3_TRAILER_NAME, &conflict);
@@ -105,28 +105,29 @@ static int checksum_read(const struct http_response *response, struct s3_object_
         return 0;
     if (conflict)
         return err_set(e, ERR_INTEGRITY, EBADMSG,
-                       "the store's answer names two different SHA-256 checksums");
+                       "%s: the store's answer names two different SHA-256 checksums", what);
     bool is_composite = (type && strcmp(type, "COMPOSITE") == 0) || strchr(value, '-');
     if (is_composite)
         return 0;
     if (!is_sha256_base64(value))
         return err_set(e, ERR_INTEGRITY, EBADMSG,
-                       "the store's answer has a " S3_TRAILER_NAME " that is no SHA-256: '%.64s'",
-                       value);
+                       "%s: the store's answer has a " S3_TRAILER_NAME
+                       " that is no SHA-256: '%.64s'",
+                       what, value);
     memcpy(out->sha256_base64, value, SHA256_BASE64_BYTES + 1);
     return 0;
 }
 
-int s3_object_info_read(const struct http_response *response, struct s3_object_info *out,
-                        struct err *e)
+int s3_object_info_read(const struct http_response *response, const char *what,
+                        struct s3_object_info *out, struct err *e)
 {
     const struct buf *body = http_response_body(response);
     struct xml_error document;
     *out = (struct s3_object_info){.content_length = -1};
     if (xml_error_parse(&document, body->data, body->len))
         return err_set(e, ERR_STORE, EREMOTEIO,
-                       "the store answered with status %d, but then with an error: %s: %s",
-                       http_response_status(response), document.code, document.message);
+                       "%s: the store answered with status %d, but then with an error: %s: %s",
+                       what, http_response_status(response), document.code, document.message);
     copy_header(response, "etag", out->etag, sizeof out->etag);
     copy_header(response, "x-amz-version-id", out->version_id, sizeof out->version_id);
     copy_header(response, "x-amz-request-id", out->request_id, sizeof out->request_id);
@@ -134,5 +135,5 @@ int s3_object_info_read(const struct http_response *response, struct s3_object_i
     /* The parser has checked that it is one number that fits. */
     if (length)
         out->content_length = (int64_t)strtoll(length, NULL, 10);
-    return checksum_read(response, out, e);
+    return checksum_read(response, what, out, e);
 }

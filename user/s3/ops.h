@@ -59,9 +59,10 @@ struct s3_object_info {
 };
 
 /* ERR_INTEGRITY if the answer names two different checksums, or one that is no SHA-256. An <Error>
- * document in a 2xx (S3 sends one for operations that fail late) is ERR_STORE. */
-int s3_object_info_read(const struct http_response *response, struct s3_object_info *out,
-                        struct err *e);
+ * document in a 2xx (S3 sends one for operations that fail late) is ERR_STORE. `what` ("PUT
+ * s3://bucket/key") begins the message. */
+int s3_object_info_read(const struct http_response *response, const char *what,
+                        struct s3_object_info *out, struct err *e);
 
 /*
  * Turn a refusal (status 3xx, 4xx, 5xx) into `e`: ERR_STORE with `what` ("PUT s3://b/k") in front,

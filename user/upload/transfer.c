@@ -214,22 +214,25 @@ static int transfer_put(struct transfer *t, struct err *e)
         t->outcome_known = status / 100 == 4 && status != 408;
         return s3_refusal(t->response, transfer_target(t, "PUT"), time(NULL), e);
     }
-    return s3_object_info_read(t->response, &t->result->stored, e);
+    return s3_object_info_read(t->response, transfer_target(t, "PUT"), &t->result->stored, e);
 }
 
-/* It failed: may an object exist all the same? */
+/* It failed: of what, and may an object exist all the same? */
 static void transfer_explain_outcome(struct transfer *t, int rc, struct err *e)
 {
     struct err why = *e;
-    if (t->body_complete && !t->outcome_known)
-        err_set(e, why.class, -rc,
-                "%s%s%s; the whole body had been sent, so an object may exist: look before you "
-                "send it again",
-                why.class == ERR_NET ? transfer_target(t, "PUT") : "",
-                why.class == ERR_NET ? ": " : "", why.text);
-    else if (rc == -ECANCELED)
+    bool may_exist = t->body_complete && !t->outcome_known;
+    /* What the connection and the parser say does not name the request. */
+    bool is_unnamed = why.class == ERR_NET && t->conn;
+    if (rc == -ECANCELED && !may_exist)
         err_set(e, why.class, -rc, "%s: ended without its last chunk, nothing was stored",
                 transfer_target(t, "PUT"));
+    else if (may_exist || is_unnamed)
+        err_set(e, why.class, -rc, "%s%s%s%s", is_unnamed ? transfer_target(t, "PUT") : "",
+                is_unnamed ? ": " : "", why.text,
+                may_exist ? "; the whole body had been sent, so an object may exist: look before "
+                            "you send it again"
+                          : "");
 }
 
 int transfer_run(const struct transfer_plan *plan, struct transfer_result *result, struct err *e)

@@ -42,7 +42,7 @@ static int transfer_head(struct transfer *t, struct s3_object_info *info, struct
         return rc;
     if (http_response_status(t->response) != 200)
         return s3_refusal(t->response, transfer_target(t, "HEAD"), time(NULL), e);
-    return s3_object_info_read(t->response, info, e);
+    return s3_object_info_read(t->response, transfer_target(t, "HEAD"), info, e);
 }
 
 /* Is what the store says about its checksum ours? 1: yes, 0: it says nothing, negative: no. */
