@@ -41,6 +41,7 @@ struct conn {
     /* Sending. */
     bool cut;        /* a request is incomplete: no more sending, no close_notify */
     int send_errnum; /* what the socket said, if it was that */
+    bool send_late;  /* there was nothing to wait for any more, and it is tried once more */
     int pipe[2];     /* from the first conn_send_from_socket() on */
     size_t pipe_size;
     unsigned char *piece; /* CONN_PIECE_BYTES on their way to OpenSSL, from the first use on */

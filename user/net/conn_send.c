@@ -54,9 +54,22 @@ static int begin(struct conn *conn, struct err *e)
     return take_answer(conn, e);
 }
 
+/* What is ready past its deadline gets one more try: the program may have been stopped meanwhile.
+ * Ready again and still nothing moved, it is no progress. `late` is false at first. */
+static bool is_too_late(bool *late, deadline_t deadline)
+{
+    bool before = *late;
+    *late = clock_left_ms(deadline) == 0;
+    return before && *late;
+}
+
 /* Wait until the socket has room. 0, CONN_ANSWERED, or a negative errno. */
 static int wait_for_room(struct conn *conn, deadline_t deadline, struct err *e)
 {
+    if (is_too_late(&conn->send_late, deadline)) {
+        conn->cut = true;
+        return conn_fail_wait(conn, -ETIMEDOUT, "sending to", e);
+    }
     for (;;) {
         int rc = io_wait(conn->fd, POLLOUT | POLLIN, conn->options.cancel_fd, deadline);
         if (rc < 0) {
@@ -164,6 +177,7 @@ static ssize_t take(struct conn *conn, int from_fd, size_t n, struct err *e)
     bool in_kernel = conn_moves_in_kernel(conn);
     size_t room = in_kernel ? conn->pipe_size : CONN_PIECE_BYTES;
     deadline_t deadline = conn_idle_deadline(conn);
+    bool late = false;
     if (n > room)
         n = room;
     for (;;) {
@@ -176,7 +190,9 @@ static ssize_t take(struct conn *conn, int from_fd, size_t n, struct err *e)
             return fail_source(conn, EPIPE, e);
         if (errno != EAGAIN && errno != EINTR)
             return fail_source(conn, errno, e);
-        int rc = io_wait(from_fd, POLLIN, conn->options.cancel_fd, deadline);
+        int rc = is_too_late(&late, deadline)
+                     ? -ETIMEDOUT
+                     : io_wait(from_fd, POLLIN, conn->options.cancel_fd, deadline);
         if (rc < 0)
             return fail_source(conn, -rc, e);
     }
