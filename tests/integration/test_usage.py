@@ -78,6 +78,7 @@ FINE = ["put", "/etc/passwd", "s3://bucket/key"]
     ([*FINE, "--chunk-size", "17MiB"], ["--chunk-size"]),
     ([*FINE, "--chunk-size", "99999999999999999999G"], ["--chunk-size"]),
     ([*FINE, "--timeout", "0"], ["--timeout"]),
+    ([*FINE, "--timeout", "0.00095"], ["--timeout"]),
     ([*FINE, "--timeout", "soon"], ["--timeout", "soon"]),
     ([*FINE, "--connect-timeout", "-1"], ["--connect-timeout"]),
     ([*FINE, "--endpoint-url", "ftp://host"], ["endpoint URL", "https://"]),

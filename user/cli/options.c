@@ -118,7 +118,7 @@ static int option_set_seconds(int64_t *out_ms, const struct option_spec *spec, c
     enum { SECONDS_MAX = 7 * 24 * 3600 };
     char *end = NULL;
     double seconds = value[0] >= '0' && value[0] <= '9' ? strtod(value, &end) : -1;
-    if (!end || *end || !(seconds > 0.0009) || seconds > SECONDS_MAX)
+    if (!end || *end || !(seconds >= 0.001) || seconds > SECONDS_MAX)
         return err_set(e, ERR_USAGE, EINVAL, "--%s takes seconds above 0, at most %d, not '%s'",
                        spec->name, SECONDS_MAX, value);
     *out_ms = (int64_t)(seconds * 1000);
