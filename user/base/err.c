@@ -9,7 +9,8 @@
 
 #include "base/text.h"
 
-static void err_fill(struct err *e, enum err_class class, int errnum, const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static void err_fill(struct err *e, enum err_class class,
+                                                           int errnum, const char *fmt, va_list ap)
 {
     e->class = class;
     e->errnum = errnum;

@@ -15,7 +15,8 @@ void log_set_level(enum log_level new_level)
 }
 
 /* One write() for the whole line, so that lines of several threads or processes do not mix. */
-static void log_line(const char *kind, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void log_line(const char *kind, const char *fmt,
+                                                           va_list ap)
 {
     char line[2048];
     int used = snprintf(line, sizeof line, "s3-ktls: %s", kind);
