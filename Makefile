@@ -44,6 +44,15 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/uni
 UNIT_KIT   := $(patsubst %.c,$(B)/san/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(B)/tests/%,$(sort $(wildcard tests/bpf/test_*.c)))
 
+# The fuzz targets are clang's, with all that reads what comes from outside and nothing else.
+SECONDS    ?= 60
+FUZZ_SAN   := address,undefined -fno-sanitize-recover=undefined
+FUZZ_SRC   := $(wildcard user/base/*.c user/http/*.c user/s3/*.c) user/hash/encode.c \
+              user/hash/digest.c user/cli/options.c
+FUZZ_OBJ   := $(FUZZ_SRC:%.c=$(B)/fuzz/%.o)
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZERS    := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
+
 all: $(B)/s3-ktls ## build build/s3-ktls (the default)
 
 help: ## list the targets
@@ -96,7 +105,8 @@ demo: ## set up, build, upload 64 MiB into a real Ceph RGW, compare four digests
 
 test: ## set up, build, run all tests
 	tools/setup.sh build test ceph swift vm-bookworm
-	$(MAKE) --no-print-directory test-unit test-bpf test-integration test-vm
+	$(MAKE) --no-print-directory test-unit test-fuzz-seeds test-bpf \
+	    test-integration test-vm
 
 $(B)/san/%.o: %.c Makefile | $(SKEL)
 	@mkdir -p $(@D)
@@ -123,6 +133,24 @@ bpf-tests: $(BPF_TESTS)
 
 test-unit: unit-tests ## unit tests (cmocka, ASan and UBSan)
 	@SIGV4_CASES=$(B)/tests/sigv4_cases.txt tools/run-tests.sh $(UNIT_TESTS)
+
+$(B)/fuzz/%.o: %.c Makefile | $(B)/.deps
+	@mkdir -p $(@D)
+	$(say) FUZZ $@
+	$(Q)$(CLANG) $(CSTD) $(DEFINES) $(CPPFLAGS) -O1 -g -fsanitize=fuzzer-no-link,$(FUZZ_SAN) \
+	    $(WARNINGS) -MMD -MP -c $< -o $@
+
+$(FUZZERS): $(B)/fuzz/%: $(B)/fuzz/tests/fuzz/%.o $(FUZZ_OBJ)
+	$(say) LINK $@
+	$(Q)$(CLANG) -fsanitize=fuzzer,$(FUZZ_SAN) $^ -lcrypto -lexpat -lcap -o $@
+
+fuzzers: $(FUZZERS)
+
+fuzz: fuzzers ## libFuzzer on all that reads foreign bytes, SECONDS=60 for each target
+	@tools/run-fuzz.sh $(B)/fuzz $(SECONDS) $(FUZZ_NAMES)
+
+test-fuzz-seeds: fuzzers ## the fuzz targets on their seeds and earlier findings only
+	@tools/run-fuzz.sh $(B)/fuzz 0 $(FUZZ_NAMES)
 
 test-bpf: bpf-tests ## the BPF program, loaded and run on this kernel (root)
 	@tools/run-tests.sh $(BPF_TESTS)
@@ -170,6 +198,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all help install clean demo test unit-tests bpf-tests test-unit test-bpf \
-        test-integration test-vm mutants check check-format check-layers check-shell check-tidy check-cppcheck
+        test-integration test-vm mutants check check-format check-layers check-shell \
+        check-tidy check-cppcheck fuzzers fuzz test-fuzz-seeds
 
--include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(wildcard $(B)/san/tests/*/*.d)
+-include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(wildcard $(B)/san/tests/*/*.d) \
+         $(FUZZ_OBJ:.o=.d) $(wildcard $(B)/fuzz/tests/fuzz/*.d)
