@@ -42,6 +42,7 @@ SAN        := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-
 SAN_OBJ    := $(LIB_SRC:%.c=$(B)/san/%.o)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_KIT   := $(patsubst %.c,$(B)/san/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
+ALLOC_TESTS := $(patsubst tests/alloc/%.c,$(B)/tests/%,$(sort $(wildcard tests/alloc/test_*.c)))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(B)/tests/%,$(sort $(wildcard tests/bpf/test_*.c)))
 
 # The fuzz targets are clang's, with all that reads what comes from outside and nothing else.
@@ -118,6 +119,12 @@ $(UNIT_TESTS): $(B)/tests/%: $(B)/san/tests/unit/%.o $(UNIT_KIT) $(SAN_OBJ)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $^ -lcmocka $(LDLIBS) -o $@
 
+$(ALLOC_TESTS): $(B)/tests/%: $(B)/san/tests/alloc/%.o $(B)/san/tests/alloc/alloc_fail.o \
+                $(UNIT_KIT) $(SAN_OBJ)
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(Q)$(CC) $(SAN) $^ -lcmocka $(LDLIBS) -o $@
+
 $(BPF_TESTS): $(B)/tests/%: $(B)/san/tests/bpf/%.o $(SAN_OBJ)
 	@mkdir -p $(@D)
 	$(say) LINK $@
@@ -128,11 +135,11 @@ $(B)/tests/sigv4_cases.txt: tests/unit/sigv4_cases.py
 	$(PYTHON) $< > $@.tmp
 	@mv $@.tmp $@
 
-unit-tests: $(UNIT_TESTS) $(B)/tests/sigv4_cases.txt
+unit-tests: $(UNIT_TESTS) $(ALLOC_TESTS) $(B)/tests/sigv4_cases.txt
 bpf-tests: $(BPF_TESTS)
 
 test-unit: unit-tests ## unit tests (cmocka, ASan and UBSan)
-	@SIGV4_CASES=$(B)/tests/sigv4_cases.txt tools/run-tests.sh $(UNIT_TESTS)
+	@SIGV4_CASES=$(B)/tests/sigv4_cases.txt tools/run-tests.sh $(UNIT_TESTS) $(ALLOC_TESTS)
 
 $(B)/fuzz/%.o: %.c Makefile | $(B)/.deps
 	@mkdir -p $(@D)

@@ -32,7 +32,7 @@ static void check_info(const struct http_response *r)
 {
     struct s3_object_info info;
     struct err e = {.text = ""};
-    int ret = s3_object_info_read(r, &info, &e);
+    int ret = s3_object_info_read(r, "PUT s3://b/k", &info, &e);
     MUST(is_printable(info.sha256_base64) && is_printable(info.etag));
     MUST(is_printable(info.version_id) && is_printable(info.request_id));
     MUST(info.content_length >= -1);

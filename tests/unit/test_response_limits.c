@@ -187,7 +187,7 @@ static void test_trailers(void **state)
     }
     start(CHUNKED "0\r\nA: ");
     add_repeated("x", HTTP_HEAD_BYTES_MAX);
-    expect_refusal(false, "one too long");
+    expect_refusal(false, "a line longer than 65536 bytes");
 }
 
 static struct http_response *parsed(const char *s)

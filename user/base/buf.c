@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,9 +26,16 @@ void buf_free(struct buf *b)
 void buf_reset(struct buf *b)
 {
     b->len = 0;
-    b->failed = false;
+    b->failed = b->out_of_memory = false;
     if (b->size)
         b->data[0] = 0;
+}
+
+int buf_error(const struct buf *b)
+{
+    if (!b->failed)
+        return 0;
+    return b->out_of_memory ? -ENOMEM : -E2BIG;
 }
 
 /* Room for n more bytes and the NUL. realloc() would leave the old copy unwiped. */
@@ -47,7 +55,7 @@ static bool buf_reserve(struct buf *b, size_t n)
         size = b->ceiling + 1;
     char *data = malloc(size);
     if (!data) {
-        b->failed = true;
+        b->failed = b->out_of_memory = true;
         return false;
     }
     memcpy(data, b->data, b->len + 1);

@@ -18,6 +18,7 @@ struct buf {
     size_t size;    /* bytes allocated */
     size_t ceiling; /* most bytes that `len` may reach */
     bool failed;
+    bool out_of_memory; /* that is why it failed, and not the ceiling */
 };
 
 void buf_init(struct buf *b, size_t ceiling);
@@ -25,6 +26,9 @@ void buf_init(struct buf *b, size_t ceiling);
 /* Frees the memory, wiping it first (request heads hold a signature and a session token). The
  * buffer is empty and usable again afterwards. */
 void buf_free(struct buf *b);
+
+/* Why an append failed: -ENOMEM, or -E2BIG for the ceiling; 0 if none did. */
+int buf_error(const struct buf *b);
 
 /* Empties the buffer, keeps memory and ceiling, clears `failed`. */
 void buf_reset(struct buf *b);

@@ -72,21 +72,25 @@ int report_print_line(const struct report *report, struct err *e)
     return report_flush_result(e);
 }
 
-/* Null instead of an empty string: the store said nothing. What is not UTF-8 is null, too. */
+/* Null instead of an empty string: the store said nothing. All of them are UTF-8, so NULL is a want
+ * of memory, and must not become a null that says something else. */
 static json_t *json_text(const char *s)
 {
-    json_t *text = s && *s ? json_string(s) : NULL;
-    return text ? text : json_null();
+    return s && *s ? json_string(s) : json_null();
 }
 
+/* In one piece: half an object would be worse than none. -1 if there is no memory for it. */
 static int json_print_line(json_t *object)
 {
-    int rc = object ? json_dumpf(object, stdout,
-                                 JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9))
-                    : -1;
-    putchar('\n');
+    char *line =
+        object ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9))
+               : NULL;
     json_decref(object);
-    return rc;
+    if (!line)
+        return -1;
+    puts(line);
+    free(line);
+    return 0;
 }
 
 int report_print_json(const struct report *report, struct err *e)
@@ -114,8 +118,8 @@ int report_print_json(const struct report *report, struct err *e)
         "request_id", json_text(r->stored.request_id), "elapsed_s", seconds(r), "bytes_per_s",
         bytes_per_second(r));
     if (json_print_line(o) < 0)
-        return err_set(e, ERR_ENV, EIO,
-                       "the upload is done and verified, but its result could not be written");
+        return err_set(e, ERR_ENV, ENOMEM,
+                       "the upload is done and verified, but there is no memory for its result");
     return report_flush_result(e);
 }
 
@@ -148,7 +152,11 @@ void report_print_json_error(const struct err *error)
     json_t *message = json_string(error->text);
     if (!message)
         message = json_string("(not UTF-8; see stderr)");
-    json_print_line(json_pack("{s:{s:s, s:i, s:o}}", "error", "class", class_name(error->class),
-                              "exit_code", (int)error->class, "message", message));
+    json_t *object = json_pack("{s:{s:s, s:i, s:o}}", "error", "class", class_name(error->class),
+                               "exit_code", (int)error->class, "message", message);
+    if (json_print_line(object) < 0)
+        printf("{\"error\":{\"class\":\"%s\",\"exit_code\":%d,"
+               "\"message\":\"(no memory; see stderr)\"}}\n",
+               class_name(error->class), (int)error->class);
     fflush(stdout);
 }

@@ -101,7 +101,7 @@ int http_request_write(const struct http_request *r, struct buf *out)
     if (r->error)
         return r->error;
     if (r->target.failed)
-        return -E2BIG;
+        return buf_error(&r->target);
     if (*r->target.data != '/' || !is_printable(r->target.data) || strchr(r->target.data, ' '))
         return -EINVAL;
     size_t bytes = strlen(r->method) + 1 + r->target.len + strlen(version) + strlen("\r\n");

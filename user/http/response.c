@@ -118,6 +118,12 @@ static int fail(struct http_response *r, const char *fmt, ...)
     return err_set(&r->failure, ERR_NET, EPROTO, "the store's answer is no valid HTTP: %s", why);
 }
 
+static int fail_memory(struct http_response *r)
+{
+    r->state = STATE_FAILED;
+    return err_set(&r->failure, ERR_ENV, ENOMEM, "no memory for the store's answer");
+}
+
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -180,8 +186,8 @@ static int header_line(struct http_response *r, char *line)
     buf_add(&r->head, line, strlen(line) + 1);
     field->value = r->head.len;
     buf_add(&r->head, value, strlen(value) + 1);
-    if (r->head.failed)
-        return fail(r, "no memory for its headers");
+    if (r->head.failed) /* its ceiling is above that of the bytes it is made of */
+        return fail_memory(r);
     return field_apply(r, line, value);
 }
 
@@ -326,7 +332,10 @@ static int line_byte(struct http_response *r, char c)
     if (r->state == STATE_CHUNK_LINE && r->line.len == CHUNK_LINE_BYTES_MAX)
         return fail(r, "a chunk size line longer than %d bytes", CHUNK_LINE_BYTES_MAX);
     buf_add(&r->line, &c, 1);
-    return r->line.failed ? fail(r, "no memory for one of its lines, or one too long") : 0;
+    if (!r->line.failed)
+        return 0;
+    return r->line.out_of_memory ? fail_memory(r)
+                                 : fail(r, "a line longer than %d bytes", HTTP_HEAD_BYTES_MAX);
 }
 
 /* Takes what belongs to the body from n bytes; *used says how many that are. */
@@ -343,7 +352,7 @@ static int body_bytes(struct http_response *r, const char *bytes, size_t n, size
     r->body_bytes += n;
     *used = n;
     if (r->body.failed)
-        return fail(r, "no memory for its body");
+        return fail_memory(r);
     if (is_too_long)
         return fail(r, "a body longer than %d bytes", HTTP_BODY_READ_MAX);
     if (r->state == STATE_BODY_TO_EOF)
@@ -358,7 +367,7 @@ static int failure(const struct http_response *r, struct err *e)
 {
     if (e)
         *e = r->failure;
-    return -EPROTO;
+    return -r->failure.errnum;
 }
 
 int http_response_feed(struct http_response *r, const void *bytes, size_t n, size_t *used,

@@ -32,7 +32,7 @@ void http_response_begin(struct http_response *r, bool to_head);
 
 /*
  * Take n bytes as they came. *used is how many belong to this response: fewer than n only once it
- * is done. 0 or -EPROTO with `e` (ERR_NET) naming what was wrong, in words.
+ * is done. 0, or -EPROTO with `e` (ERR_NET) naming what was wrong, in words, or -ENOMEM (ERR_ENV).
  */
 int http_response_feed(struct http_response *r, const void *bytes, size_t n, size_t *used,
                        struct err *e);

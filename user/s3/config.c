@@ -86,7 +86,10 @@ static int home_join(char **path, const char *rest, config_getenv_fn *env)
     const char *home = env_get(env, "HOME");
     char text[4096];
     struct passwd user, *found = NULL;
-    if (!home && getpwuid_r(getuid(), &user, text, sizeof text, &found) == 0 && found)
+    int error = home ? 0 : getpwuid_r(getuid(), &user, text, sizeof text, &found);
+    if (error == ENOMEM)
+        return -ENOMEM;
+    if (!error && found)
         home = or_null(found->pw_dir);
     if (!home)
         return 0; /* as good as a file that is not there */

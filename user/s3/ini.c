@@ -36,6 +36,11 @@ static int line_error(const struct reader *r, const char *why)
     return err_set(r->e, ERR_USAGE, EINVAL, "%s, line %zu: %s", r->name, r->line_number, why);
 }
 
+static int no_memory(struct err *e, const char *name)
+{
+    return err_set(e, ERR_ENV, ENOMEM, "%s: no memory to read it", name);
+}
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -65,8 +70,6 @@ static int flush(struct reader *r)
     r->has_key = false;
     if (r->has_sub_keys)
         return 0;
-    if (r->key.failed || r->value.failed)
-        return line_error(r, "no memory, or a value longer than a file may be");
     return r->fn(r->ctx, r->section.data, r->key.data, r->value.data);
 }
 
@@ -89,7 +92,7 @@ static int section_line(struct reader *r, char *line)
     buf_add_str(&r->section, section);
     r->in_section = true;
     if (r->section.failed)
-        return line_error(r, "no memory for the section's name");
+        return no_memory(r->e, r->name);
     return r->fn(r->ctx, r->section.data, NULL, NULL);
 }
 
@@ -111,6 +114,8 @@ static int key_line(struct reader *r, char *line, size_t indent)
     set_lower(&r->key, key);
     buf_reset(&r->value);
     buf_add_str(&r->value, trim(delimiter + 1));
+    if (r->key.failed || r->value.failed)
+        return no_memory(r->e, r->name);
     r->key_indent = indent;
     r->has_key = true;
     r->has_sub_keys = false;
@@ -122,7 +127,7 @@ static int continuation_line(struct reader *r, char *line)
     if (r->value.len) {
         buf_add_str(&r->value, "\n");
         buf_add_str(&r->value, line);
-        return 0;
+        return r->value.failed ? no_memory(r->e, r->name) : 0;
     }
     r->has_sub_keys = true;
     char *delimiter = strchr(line, '=');
@@ -136,7 +141,7 @@ static int continuation_line(struct reader *r, char *line)
     buf_init(&name, 2 * INI_LINE_BYTES_MAX);
     buf_addf(&name, "%s.", r->key.data);
     set_lower(&name, key);
-    int ret = name.failed ? line_error(r, "no memory, or a name too long")
+    int ret = name.failed ? no_memory(r->e, r->name)
                           : r->fn(r->ctx, r->section.data, name.data, trim(delimiter + 1));
     buf_free(&name);
     return ret;
@@ -176,7 +181,7 @@ static int read_lines(struct reader *r, struct buf *line, const char *text, size
         buf_reset(line);
         buf_add(line, text, bytes);
         if (line->failed)
-            return err_set(r->e, ERR_ENV, ENOMEM, "%s: no memory to read it", r->name);
+            return no_memory(r->e, r->name);
         int ret = one_line(r, line->data);
         if (ret)
             return ret;
@@ -205,23 +210,24 @@ int ini_parse(const char *name, const char *text, size_t n, ini_entry_fn *fn, vo
 static int read_all(int fd, const char *path, struct buf *text, struct err *e)
 {
     char piece[4096];
-    ssize_t n;
-    while ((n = read(fd, piece, sizeof piece)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
+    ssize_t n = 1;
+    int ret = 0;
+    while (ret == 0 && n != 0) {
+        n = read(fd, piece, sizeof piece);
+        if (n > 0)
+            buf_add(text, piece, (size_t)n);
+        if (n < 0 && errno != EINTR) {
             err_sys(e, ERR_USAGE, errno, "%s: cannot be read", path);
-            break;
-        }
-        buf_add(text, piece, (size_t)n);
-        if (text->failed) {
+            ret = -EINVAL; /* -ENOENT, whoever says it, would mean that there is no file */
+        } else if (text->out_of_memory) {
+            ret = no_memory(e, path);
+        } else if (text->failed) {
             err_set(e, ERR_USAGE, EFBIG, "%s: larger than %d bytes", path, INI_FILE_BYTES_MAX);
-            n = -1;
-            break;
+            ret = -EINVAL;
         }
     }
     explicit_bzero(piece, sizeof piece);
-    return n < 0 ? -EINVAL : 0;
+    return ret;
 }
 
 /* A file is read more than once (for settings, for credentials), which a pipe cannot be. /dev/null

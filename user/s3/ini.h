@@ -28,7 +28,8 @@ typedef int ini_entry_fn(void *ctx, const char *section, const char *key, const 
 /*
  * Read a file. A file that does not exist is -ENOENT without a word in `e`; anything else that
  * keeps it from being read, and any line that is malformed or too long, is ERR_USAGE with file and
- * line, and never the line's text. What was read is wiped from memory.
+ * line, and never the line's text; without memory it is ERR_ENV, -ENOMEM. What was read is wiped
+ * from memory.
  */
 int ini_read(const char *path, ini_entry_fn *fn, void *ctx, struct err *e);
 

@@ -20,6 +20,7 @@ static void request_begin(struct http_request *r, const char *method,
 {
     http_request_init(r, method);
     buf_add(&r->target, address->path.data, address->path.len);
+    r->error = r->error ? r->error : buf_error(&r->target);
     http_request_add(r, "host", address->host_header.data, true);
     http_request_add(r, "x-amz-content-sha256", content_sha256, true);
 }
@@ -124,7 +125,10 @@ int s3_object_info_read(const struct http_response *response, const char *what,
     const struct buf *body = http_response_body(response);
     struct xml_error document;
     *out = (struct s3_object_info){.content_length = -1};
-    if (xml_error_parse(&document, body->data, body->len))
+    int found = xml_error_parse(&document, body->data, body->len);
+    if (found < 0)
+        return err_set(e, ERR_ENV, ENOMEM, "no memory to read the store's answer");
+    if (found)
         return err_set(e, ERR_STORE, EREMOTEIO,
                        "%s: the store answered with status %d, but then with an error: %s: %s",
                        what, http_response_status(response), document.code, document.message);

@@ -59,8 +59,8 @@ struct s3_object_info {
 };
 
 /* ERR_INTEGRITY if the answer names two different checksums, or one that is no SHA-256. An <Error>
- * document in a 2xx (S3 sends one for operations that fail late) is ERR_STORE. `what` ("PUT
- * s3://bucket/key") begins the message. */
+ * document in a 2xx (S3 sends one for operations that fail late) is ERR_STORE; without memory to
+ * look for one it is -ENOMEM (ERR_ENV). `what` ("PUT s3://bucket/key") begins the message. */
 int s3_object_info_read(const struct http_response *response, const char *what,
                         struct s3_object_info *out, struct err *e);
 
@@ -73,7 +73,7 @@ int s3_object_info_read(const struct http_response *response, const char *what,
  * for a store that takes no trailer. A checksum mismatch (BadDigest, XAmzContentChecksumMismatch,
  * XAmzContentSHA256Mismatch, InvalidDigest with our trailer) is ERR_INTEGRITY. What the store wrote
  * is shown in printable ASCII only, and cut. Returns -EBADMSG for a mismatch, -EACCES for 401 and
- * 403, -ENOENT for 404, -EREMOTEIO for the rest.
+ * 403, -ENOENT for 404, -EREMOTEIO for the rest; -ENOMEM (ERR_ENV) when there is no memory to tell.
  */
 int s3_refusal(const struct http_response *response, const char *what, time_t now, struct err *e);
 

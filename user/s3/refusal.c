@@ -258,7 +258,8 @@ int s3_refusal(const struct http_response *response, const char *what, time_t no
     struct xml_error document;
     char mend[MEND_SIZE];
     struct buf text;
-    if (xml_error_parse(&document, body->data, body->len)) {
+    int found = xml_error_parse(&document, body->data, body->len);
+    if (found > 0) {
         make_printable(document.code);
         make_printable(document.message);
     }
@@ -267,7 +268,10 @@ int s3_refusal(const struct http_response *response, const char *what, time_t no
     message_add(&text, response, &document);
     request_id_add(&text, response, &document);
     int ret;
-    if (is_mismatch(document.code)) {
+    if (found < 0 || text.failed) {
+        ret =
+            err_set(e, ERR_ENV, ENOMEM, "%s: refused with %d; no memory to read why", what, status);
+    } else if (is_mismatch(document.code)) {
         ret = err_set(e, ERR_INTEGRITY, EBADMSG,
                       "%s: the store received other bytes than were hashed, and refused them with "
                       "%s; nothing was stored: try again",

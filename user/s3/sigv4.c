@@ -126,8 +126,8 @@ static int signing_key(const char *secret, const char *date, const char *region,
     struct buf first;
     buf_init(&first, SECRET_BYTES_MAX);
     buf_addf(&first, "AWS4%s", secret);
-    int ret =
-        first.failed ? -E2BIG : digest_hmac_sha256(first.data, first.len, date, strlen(date), key);
+    int ret = first.failed ? buf_error(&first)
+                           : digest_hmac_sha256(first.data, first.len, date, strlen(date), key);
     buf_free(&first);
     for (size_t i = 0; ret == 0 && i < sizeof steps / sizeof *steps; i++) {
         uint8_t next[SHA256_BYTES];

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "s3/xml.h"
 
+#include <errno.h>
 #include <expat.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 
 struct reader {
@@ -122,20 +124,21 @@ static void trim(char *s)
     s[n - skip] = 0;
 }
 
-bool xml_error_parse(struct xml_error *out, const char *text, size_t n)
+int xml_error_parse(struct xml_error *out, const char *text, size_t n)
 {
     struct reader r = {.out = out};
     *out = (struct xml_error){0};
     if (!n || n > INT_MAX)
-        return false;
+        return 0;
     r.parser = XML_ParserCreate(NULL);
     if (!r.parser)
-        return false;
+        return -ENOMEM;
     XML_SetUserData(r.parser, &r);
     XML_SetElementHandler(r.parser, on_start, on_end);
     XML_SetCharacterDataHandler(r.parser, on_text);
     XML_SetStartDoctypeDeclHandler(r.parser, on_doctype);
     bool is_whole = XML_Parse(r.parser, text, (int)n, XML_TRUE) == XML_STATUS_OK && !r.refused;
+    bool is_out_of_memory = !is_whole && XML_GetErrorCode(r.parser) == XML_ERROR_NO_MEMORY;
     XML_ParserFree(r.parser);
     trim(out->code);
     trim(out->message);
@@ -143,7 +146,7 @@ bool xml_error_parse(struct xml_error *out, const char *text, size_t n)
     trim(out->region);
     trim(out->server_time);
     if (is_whole && r.saw_error && *out->code)
-        return true;
+        return 1;
     *out = (struct xml_error){0};
-    return false;
+    return is_out_of_memory ? -ENOMEM : 0;
 }

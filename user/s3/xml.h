@@ -3,7 +3,6 @@
 #ifndef S3_KTLS_S3_XML_H
 #define S3_KTLS_S3_XML_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 enum { XML_TEXT_SIZE = 256, XML_DEPTH_MAX = 16 };
@@ -17,10 +16,10 @@ struct xml_error {
 };
 
 /*
- * Read an <Error> document (as the root; also below <ErrorResponse>). true if there is one with a
- * Code. Anything else (other roots, malformed, a DOCTYPE, too deep) is false and leaves `out`
- * empty.
+ * Read an <Error> document (as the root; also below <ErrorResponse>). 1 if there is one with a
+ * Code. Anything else (other roots, malformed, a DOCTYPE, too deep) is 0 and leaves `out` empty; so
+ * does -ENOMEM: there may be one.
  */
-bool xml_error_parse(struct xml_error *out, const char *text, size_t n);
+int xml_error_parse(struct xml_error *out, const char *text, size_t n);
 
 #endif

@@ -32,7 +32,9 @@ int exchange_send_head(struct exchange *x, const struct http_request *request, b
     struct buf head;
     buf_init(&head, HTTP_REQUEST_BYTES_MAX);
     int rc = http_request_write(request, &head);
-    if (rc < 0)
+    if (rc == -ENOMEM)
+        rc = err_set(e, ERR_ENV, ENOMEM, "no memory for the request");
+    else if (rc < 0)
         rc = err_set(e, ERR_USAGE, -rc, "the request's headers are longer than %d bytes",
                      HTTP_REQUEST_BYTES_MAX);
     else
