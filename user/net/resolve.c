@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -57,12 +58,29 @@ static int look_up(struct resolve_result *result, const char *host, uint16_t por
     return result->n ? 0 : EAI_NONAME;
 }
 
+/* getaddrinfo(3) takes two descriptors at a time, and without them it says only that there is no
+ * such name. 0 or what keeps two more from being opened. */
+static int missing_descriptors(int fd)
+{
+    int one = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int two = one < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int errnum = two < 0 ? errno : 0;
+    io_close(&one);
+    io_close(&two);
+    return errnum;
+}
+
 static void *request_run(void *arg)
 {
     struct request *r = arg;
     /* AI_ADDRCONFIG: no AAAA query, and no attempt, on a machine without IPv6. */
     r->gai_error = look_up(&r->result, r->host, r->port, AI_NUMERICSERV | AI_ADDRCONFIG);
     r->errnum = errno;
+    int missing = r->gai_error ? missing_descriptors(r->done_fd) : 0;
+    if (missing) {
+        r->gai_error = EAI_SYSTEM;
+        r->errnum = missing;
+    }
     (void)eventfd_write(r->done_fd, 1);
     request_put(r);
     return NULL;
@@ -117,7 +135,8 @@ static int fail_lookup(const char *host, int gai_error, int errnum, struct err *
 {
     switch (gai_error) {
     case EAI_SYSTEM:
-        return err_sys(e, ERR_NET, errnum, "the name %s can't be resolved", host);
+        return err_sys(e, errnum == EMFILE || errnum == ENFILE ? ERR_ENV : ERR_NET, errnum,
+                       "the name %s can't be resolved", host);
     case EAI_MEMORY:
         return err_set(e, ERR_ENV, ENOMEM, "no memory to resolve the name %s", host);
     case EAI_AGAIN:
