@@ -33,12 +33,21 @@ static void *cancel_watch(void *arg)
     _exit(term ? ERR_SIGTERM : ERR_SIGINT);
 }
 
+/* What whoever started the program had it ignore (nohup, a shell's background job) stays ignored.
+ * Blocked for the signalfd, it would be delivered all the same. */
+static void add_unless_ignored(sigset_t *set, int number)
+{
+    struct sigaction action;
+    if (sigaction(number, NULL, &action) < 0 || action.sa_handler != SIG_IGN)
+        sigaddset(set, number);
+}
+
 int cancel_open(void)
 {
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    add_unless_ignored(&set, SIGINT);
+    add_unless_ignored(&set, SIGTERM);
     static int fd; /* the thread reads it whenever it starts */
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0)
