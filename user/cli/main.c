@@ -17,8 +17,11 @@
 static void open_standard_descriptors(void)
 {
     for (int fd = 0; fd <= 2; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
-            (void)!open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) < 0 &&
+            /* Without /dev: what can neither be read nor written. */
+            open("/", O_PATH) < 0)
+            _exit(ERR_ENV); /* no way to say why */
 }
 
 static int run(const struct options *o, int cancel_fd, struct err *e)
@@ -47,6 +50,8 @@ int main(int argc, char **argv)
     secret_protect_process();
     /* splice(2) and sendfile(2) have no MSG_NOSIGNAL. */
     signal(SIGPIPE, SIG_IGN);
+    /* A file in memory is a file to RLIMIT_FSIZE: let it be an error. */
+    signal(SIGXFSZ, SIG_IGN);
     /* What was said stays said when the program is ended in the middle. */
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 
