@@ -27,6 +27,20 @@ void secret_tail(const char *id, char out[static 9])
     snprintf(out, 9, "****%s", len > 8 ? id + len - 4 : "");
 }
 
+void secret_mask(char *text, const char *secret)
+{
+    if (!secret || strlen(secret) <= SECRET_SHOWN_MAX)
+        return;
+    while (*text) {
+        size_t n = 0;
+        while (text[n] && text[n] == secret[n])
+            n++;
+        if (n > SECRET_SHOWN_MAX)
+            memset(text, '*', n);
+        text += n > SECRET_SHOWN_MAX ? n : 1;
+    }
+}
+
 void secret_protect_process(void)
 {
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -12,6 +12,12 @@ void secret_free(char *s);
 /* The last four characters behind "****" for a key id, into `out`; shorter ids show nothing. */
 void secret_tail(const char *id, char out[static 9]);
 
+enum { SECRET_SHOWN_MAX = 7 };
+
+/* Overwrite every place of `text` where `secret` stands, or more than SECRET_SHOWN_MAX characters
+ * of its beginning (text is cut where it is long), with '*'. NULL and shorter ones are harmless. */
+void secret_mask(char *text, const char *secret);
+
 /*
  * No core file, no ptrace by the same user: PR_SET_DUMPABLE 0 (RLIMIT_CORE 0 alone would not stop
  * a core handler behind a pipe, core(5)) and RLIMIT_CORE 0. Call first thing in main().

@@ -129,6 +129,10 @@ static int put_transfer(struct put *p, const struct options *o, int cancel_fd, s
     };
     struct transfer_result result;
     int rc = transfer_run(&plan, &result, e);
+    char *of_the_store[] = {e->text, result.stored.etag, result.stored.version_id,
+                            result.stored.request_id};
+    for (size_t i = 0; i < sizeof of_the_store / sizeof *of_the_store; i++)
+        credentials_mask(&p->credentials, of_the_store[i]);
     return rc < 0 ? rc : put_report(p, o, &result, e);
 }
 

@@ -75,4 +75,8 @@ int credentials_load(const struct config *config, config_getenv_fn *env, struct 
                      struct err *e);
 void credentials_free(struct credentials *credentials);
 
+/* Mask them, and an Authorization header, in a text that a store may have written: some repeat in
+ * their answer what they were sent. */
+void credentials_mask(const struct credentials *credentials, char *text);
+
 #endif

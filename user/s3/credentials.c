@@ -227,3 +227,23 @@ void credentials_free(struct credentials *credentials)
     secret_free(credentials->session_token);
     *credentials = (struct credentials){0};
 }
+
+/* "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=..." to its end, or the text's. */
+static void mask_authorization(char *text)
+{
+    static const char begin[] = "AWS4-HMAC-SHA256 Credential=", last[] = "Signature=";
+    for (char *at = strstr(text, begin); at; at = strstr(at, begin)) {
+        char *end = strstr(at, last);
+        end = end ? end + strlen(last) + strspn(end + strlen(last), "0123456789abcdef")
+                  : at + strlen(at);
+        memset(at, '*', (size_t)(end - at));
+        at = end;
+    }
+}
+
+void credentials_mask(const struct credentials *credentials, char *text)
+{
+    secret_mask(text, credentials->secret_access_key);
+    secret_mask(text, credentials->session_token);
+    mask_authorization(text);
+}
