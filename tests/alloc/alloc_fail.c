@@ -96,10 +96,10 @@ UNINSTRUMENTED char *strndup(const char *s, size_t n)
 static void check_failure(const struct alloc_case *c, unsigned long n, int ret, const struct err *e)
 {
     const char *wrong = NULL;
-    if (ret >= 0 || (!c->from_library && ret != -ENOMEM))
+    if (ret >= 0 || (ret != -ENOMEM && !c->from_library))
         wrong = "is not -ENOMEM";
-    else if (!c->without_err && e->class != ERR_ENV)
-        wrong = "is not of class ERR_ENV";
+    else if (!c->without_err && e->class != ERR_ENV && (e->class == ERR_NONE || !c->from_library))
+        wrong = "is of the wrong class";
     else if (!c->without_err && !*e->text)
         wrong = "has no text";
     if (wrong)

@@ -22,7 +22,7 @@ struct alloc_case {
     void (*clean)(void *ctx);
     void *ctx;
     bool without_err;  /* `run` fills no `e` */
-    bool from_library; /* another errno than ENOMEM will do: OpenSSL gives none */
+    bool from_library; /* another errno and class will do: OpenSSL does not always say why */
     unsigned step;     /* try every step-th allocation only; 0: each */
 };
 

@@ -52,6 +52,9 @@ bool conn_look(struct conn *conn);
 
 deadline_t conn_idle_deadline(const struct conn *conn);
 
+/* Whose fault a broken connection is: the network's, or this machine's for want of memory. */
+enum err_class conn_error_class(int errnum);
+
 /* Fill e for a failed io_wait() of the connection; `doing` as in "while sending to". */
 int conn_fail_wait(const struct conn *conn, int rc, const char *doing, struct err *e);
 

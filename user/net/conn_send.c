@@ -100,9 +100,9 @@ static int fail_send(struct conn *conn, int errnum, const char *text, struct err
         return CONN_ANSWERED;
     if (conn->ssl && conn->end == CONN_BROKEN) /* an alert says more than EPIPE */
         text = conn->end_text;
-    return err_set(e, ERR_NET, errnum, "the connection to %s (%s) broke while sending: %s",
-                   conn->options.host, conn->peer,
-                   text ? text : strerror_r(errnum, sys, sizeof sys));
+    return err_set(e, conn_error_class(errnum), errnum,
+                   "the connection to %s (%s) broke while sending: %s", conn->options.host,
+                   conn->peer, text ? text : strerror_r(errnum, sys, sizeof sys));
 }
 
 /* One attempt. Bytes taken, -EAGAIN, or a negative errno with `text` filled. */

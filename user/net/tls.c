@@ -35,6 +35,14 @@ static int fail_openssl(struct err *e, const char *what)
     return err_set(e, ERR_ENV, EIO, "%s: %s", what, reason ? reason : "OpenSSL gives no reason");
 }
 
+/* A bundle that can't be read is the user's to mend, but not for want of memory or descriptors. */
+static int fail_bundle(struct err *e, const char *what, const char *path, int errnum)
+{
+    bool is_env = errnum == ENOMEM || errnum == EMFILE || errnum == ENFILE;
+    return err_sys(e, is_env ? ERR_ENV : ERR_USAGE, errnum, "the CA %s %s can't be read", what,
+                   path);
+}
+
 static int new_ctx(SSL_CTX **out, struct err *e)
 {
     ERR_clear_error();
@@ -75,7 +83,7 @@ static int trust_directory(SSL_CTX *ctx, const char *path, struct err *e)
     DIR *dir = opendir(path);
     bool found = false;
     if (!dir)
-        return err_sys(e, ERR_USAGE, errno, "the CA directory %s can't be read", path);
+        return fail_bundle(e, "directory", path, errno);
     for (struct dirent *d = readdir(dir); d && !found; d = readdir(dir))
         found = is_hashed_name(d->d_name);
     closedir(dir);
@@ -93,19 +101,20 @@ static int trust_bundle(SSL_CTX *ctx, const char *path, struct err *e)
 {
     struct stat st;
     if (stat(path, &st) < 0)
-        return err_sys(e, ERR_USAGE, errno, "the CA bundle %s can't be read", path);
+        return fail_bundle(e, "bundle", path, errno);
     if (S_ISDIR(st.st_mode))
         return trust_directory(ctx, path, e);
     if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) /* opening a FIFO could wait for ever */
         return err_set(e, ERR_USAGE, EINVAL, "the CA bundle %s is no regular file", path);
     FILE *file = fopen(path, "re");
     if (!file)
-        return err_sys(e, ERR_USAGE, errno, "the CA bundle %s can't be read", path);
+        return fail_bundle(e, "bundle", path, errno);
     fclose(file);
     if (!SSL_CTX_load_verify_file(ctx, path)) {
         unsigned long code = ERR_peek_last_error();
         const char *reason = code ? ERR_reason_error_string(code) : NULL;
-        ERR_clear_error();
+        if (tls_is_out_of_memory())
+            return fail_bundle(e, "bundle", path, ENOMEM);
         return err_set(e, ERR_USAGE, EINVAL,
                        "the CA bundle %s holds no certificate in PEM form (%s)", path,
                        reason ? reason : "no reason given");
@@ -208,6 +217,8 @@ static int fail_handshake(SSL *ssl, int ret, const struct tls_trouble *trouble, 
     bool has_closed = ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_SSL &&
                       ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
     int errnum = tls_describe_error(ssl, ret, text);
+    if (errnum == ENOMEM || trouble->error == X509_V_ERR_OUT_OF_MEM)
+        return err_set(e, ERR_ENV, ENOMEM, "no memory for TLS with %s", trouble->host);
     if (has_closed)
         snprintf(text, sizeof text,
                  "it closed the connection during the handshake; is it a port "

@@ -45,7 +45,8 @@ enum { TLS_ERROR_SIZE = 256 };
 
 /*
  * After a call that got `ret` from OpenSSL and failed for good: what went wrong, as the middle of
- * a sentence. Returns a positive errno that fits. Empties the thread's error queue.
+ * a sentence. Returns a positive errno that fits, ENOMEM wherever that was the reason. Empties the
+ * thread's error queue.
  */
 int tls_describe_error(SSL *ssl, int ret, char text[static TLS_ERROR_SIZE]);
 

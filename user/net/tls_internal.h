@@ -23,4 +23,7 @@ struct tls_trouble {
  * overrules OpenSSL. */
 int tls_trouble_note(int accepted, X509_STORE_CTX *store);
 
+/* Does the thread's error queue of OpenSSL name a want of memory? Empties it. */
+bool tls_is_out_of_memory(void);
+
 #endif

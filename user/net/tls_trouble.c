@@ -158,6 +158,15 @@ static const char *plain_reason(unsigned long code)
     }
 }
 
+bool tls_is_out_of_memory(void)
+{
+    bool found = false;
+    for (unsigned long code = ERR_get_error(); code; code = ERR_get_error())
+        found |= ERR_GET_REASON(code) ==
+                 (ERR_GET_LIB(code) == ERR_LIB_SYS ? ENOMEM : ERR_R_MALLOC_FAILURE);
+    return found;
+}
+
 int tls_describe_error(SSL *ssl, int ret, char text[static TLS_ERROR_SIZE])
 {
     int saved_errno = errno;
@@ -183,6 +192,5 @@ int tls_describe_error(SSL *ssl, int ret, char text[static TLS_ERROR_SIZE])
     if (ERR_GET_LIB(code) == ERR_LIB_SSL &&
         ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
         errnum = ECONNRESET;
-    ERR_clear_error();
-    return errnum;
+    return tls_is_out_of_memory() ? ENOMEM : errnum;
 }
