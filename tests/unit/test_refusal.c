@@ -236,6 +236,7 @@ static const struct {
     {"Mon, 01 anF 2024 00:00:00 GMT", -1}, {"Mon, 01 Jan 0001 00:00:00 GMT", -1},
     {"Mon, 01 Jan 2024 0a:00:00 GMT", -1}, {"Mon, 01 Jan 2024 00:00:00 CET", -1},
     {"Mon, 01 Jan 2024 00:00:00 GMT ", 0}, {"", -1},
+    {"Mon, 01 Jan 2024T00:00:00 GMT", -1}, {"Mon. 01 Jan 2024 00:00:00 GMT", -1},
 };
 
 static void test_dates(void **state)

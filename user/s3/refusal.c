@@ -129,7 +129,9 @@ static bool http_date(const char *text, time_t *out)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     struct tm tm = {.tm_mon = -1};
-    if (strlen(text) != 29 || strcmp(text + 25, " GMT") != 0 || !clock_at(text + 17, &tm))
+    if (strlen(text) != 29 || strncmp(text + 3, ", ", 2) != 0 || text[7] != ' ' ||
+        text[11] != ' ' || text[16] != ' ' || strcmp(text + 25, " GMT") != 0 ||
+        !clock_at(text + 17, &tm))
         return false;
     for (int i = 0; i < 12; i++)
         if (strncmp(text + 8, months + 3 * (ptrdiff_t)i, 3) == 0)
