@@ -9,6 +9,7 @@ struct meddler {
     struct kit *kit;
     struct tap *tap;
     int in_fd;
+    int calls;
 };
 
 /* A fresh tap with a payload begun. */
@@ -242,6 +243,58 @@ static void refuses_a_push_that_moved_more_than_asked(void **state)
     assert_refuses_for_good(tap, "a push of 1000 bytes moved 1001");
 }
 
+/* What a signal or a stop kept from moving anything is asked for again... */
+static ssize_t push_when_asked_twice(void *ctx, int in_fd, size_t n, struct err *e)
+{
+    struct meddler *meddler = ctx;
+
+    (void)e;
+    meddler->calls++;
+    if (meddler->calls % 2)
+        return -EINTR;
+    send_bytes(in_fd, meddler->kit->content, n / 2 + 1);
+    return (ssize_t)(n / 2 + 1);
+}
+
+static void goes_on_after_an_interrupted_push(void **state)
+{
+    struct kit *kit = *state;
+    struct tap *tap = begin_tap(kit);
+    struct meddler meddler = {.kit = kit};
+    struct tap_result result;
+    uint8_t expected[SHA256_BYTES];
+    struct err e;
+
+    assert_int_equal(tap_feed(tap, 1000, push_when_asked_twice, &meddler, &e), 1000);
+    assert_true(meddler.calls > 4);
+    kit_drain(tap, kit->received, 1000);
+    KIT_ASSERT_OK(tap_finish(tap, &result, &e), &e);
+    assert_int_equal(digest_sha256(kit->received, 1000, expected), 0);
+    assert_memory_equal(result.sha256, expected, SHA256_BYTES);
+    tap_close(tap);
+}
+
+/* ...but not if the program has seen something of it: what is pushed then could pass unseen. */
+static ssize_t push_and_report_an_interrupt(void *ctx, int in_fd, size_t n, struct err *e)
+{
+    struct meddler *meddler = ctx;
+
+    (void)e;
+    send_bytes(in_fd, meddler->kit->content, n);
+    return -EINTR;
+}
+
+static void refuses_an_interrupted_push_that_was_hashed(void **state)
+{
+    struct kit *kit = *state;
+    struct tap *tap = begin_tap(kit);
+    struct meddler meddler = {.kit = kit};
+    struct err e;
+
+    assert_int_equal(tap_feed(tap, 1000, push_and_report_an_interrupt, &meddler, &e), -EBADMSG);
+    assert_refuses_for_good(tap, "0 bytes were fed and 1000 hashed");
+}
+
 /* --- bytes that the program has not seen --- */
 
 /* The program's state is put back to what it was before the last 100 bytes, as if they had passed
@@ -407,6 +460,8 @@ int main(void)
         cmocka_unit_test(refuses_a_push_that_reports_less),
         cmocka_unit_test(refuses_a_push_that_reports_more),
         cmocka_unit_test(refuses_a_push_that_moved_more_than_asked),
+        cmocka_unit_test(goes_on_after_an_interrupted_push),
+        cmocka_unit_test(refuses_an_interrupted_push_that_was_hashed),
         cmocka_unit_test(refuses_bytes_that_only_tcp_has_counted),
         cmocka_unit_test(refuses_to_begin_with_stray_bytes),
         cmocka_unit_test(drops_what_has_a_wrong_version),

@@ -263,6 +263,10 @@ ssize_t tap_feed(struct tap *tap, size_t n, tap_push_fn *push, void *ctx, struct
         struct tap_state state;
         ssize_t pushed = push(ctx, tap->pair.in, n - done, e);
 
+        bool interrupted = pushed == -EINTR;
+
+        if (interrupted)
+            pushed = 0;
         if (pushed < 0)
             return push_failed(tap, (int)pushed, e);
         if ((size_t)pushed > n - done)
@@ -274,7 +278,7 @@ ssize_t tap_feed(struct tap *tap, size_t n, tap_push_fn *push, void *ctx, struct
         result = read_checked_state(tap, &state, e);
         if (result < 0)
             return result;
-        if (pushed == 0)
+        if (pushed == 0 && !interrupted)
             break;
     }
     result = push_out_the_rest(tap);

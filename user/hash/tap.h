@@ -72,7 +72,9 @@ int tap_begin(struct tap *tap, struct err *e);
 
 /*
  * Moves up to n bytes into `in_fd` by whatever means the caller has, without ever sleeping on the
- * socket. Returns bytes moved, 0 at the end of the source, or a negative errno with `e` filled.
+ * socket. Returns bytes moved, 0 at the end of the source, -EINTR if it was kept from moving any
+ * (it is called again if the program has seen none either), or another negative errno with `e`
+ * filled.
  */
 typedef ssize_t tap_push_fn(void *ctx, int in_fd, size_t n, struct err *e);
 

@@ -184,6 +184,10 @@ int tap_engine_add(struct tap_engine *engine, int in_fd, struct err *e)
         return err_sys(e, ERR_ENV, errno, "cannot read the cookie of the tap's socket");
     int result =
         bpf_map_update_elem(bpf_map__fd(engine->bpf->maps.taps_in), &cookie, &fd, BPF_NOEXIST);
+    if (result == -E2BIG)
+        return err_set(e, ERR_ENV, EMFILE,
+                       "too many taps are open: the BPF program's sockhash holds %u",
+                       bpf_map__max_entries(engine->bpf->maps.taps_in));
     if (result < 0)
         return err_sys(e, ERR_ENV, -result,
                        "cannot put the tap's socket under the BPF program (sockhash)");

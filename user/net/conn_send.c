@@ -292,7 +292,9 @@ static int file_in_kernel(struct conn *conn, struct sender *sender, int file_fd,
             *moved += (size_t)sent;
             deadline = conn_idle_deadline(conn);
             rc = *moved < n ? begin(conn, e) : 0;
-        } else if (from_source)
+        } else if (sent == -EINTR)
+            continue;
+        else if (from_source)
             rc = fail_file(conn, (int)-sent, e);
         else if (sent == -EAGAIN)
             rc = wait_for_room(conn, deadline, e);

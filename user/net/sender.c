@@ -12,7 +12,11 @@
 
 #include "base/io.h"
 
-enum { RING_ENTRIES = 2 }; /* one splice at a time is under way */
+enum {
+    RING_ENTRIES = 2, /* one splice at a time is under way */
+    /* How often a splice is asked for that the kernel had no thread for, a millisecond apart. */
+    RING_TRIES = 500,
+};
 
 /* Bytes in the pipe, and the place in which file they came from: they may only go out as that. */
 struct held {
@@ -113,10 +117,20 @@ static ssize_t push_sendfile(int file_fd, off_t *offset, int sock_fd, size_t n, 
     return -errnum;
 }
 
+/*
+ * What io_uring says of a splice that a signal or a stop kept from moving anything is not made fit
+ * for userspace: the kernel's own -ERESTARTSYS, -ERESTARTNOINTR, -ERESTARTNOHAND or
+ * -ERESTART_RESTARTBLOCK (include/linux/errno.h; the first seen on 6.18).
+ */
+static bool is_interrupted(ssize_t moved)
+{
+    return moved == -EINTR || moved == -512 || moved == -513 || moved == -514 || moved == -516;
+}
+
 /* One splice, waited for. Never two at a time: a short one would cancel what is linked behind it.
  */
-static ssize_t ring_splice(struct io_uring *ring, int from, off_t from_offset, int to, size_t n,
-                           unsigned flags)
+static ssize_t ring_splice_once(struct io_uring *ring, int from, off_t from_offset, int to,
+                                size_t n, unsigned flags)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
     struct io_uring_cqe *cqe;
@@ -138,7 +152,22 @@ static ssize_t ring_splice(struct io_uring *ring, int from, off_t from_offset, i
         return rc;
     ssize_t moved = cqe->res;
     io_uring_cqe_seen(ring, cqe);
-    return moved;
+    return is_interrupted(moved) ? -EINTR : moved;
+}
+
+/* As above. A splice is done by a worker thread, and where signals keep io_uring from starting one
+ * it gives up after a few attempts: -ECANCELED, and the splice was never begun. */
+static ssize_t ring_splice(struct io_uring *ring, int from, off_t from_offset, int to, size_t n,
+                           unsigned flags)
+{
+    for (int tries = 1;; tries++) {
+        ssize_t moved = ring_splice_once(ring, from, from_offset, to, n, flags);
+        if (moved != -ECANCELED)
+            return moved;
+        if (tries == RING_TRIES)
+            return -EAGAIN;
+        usleep(1000);
+    }
 }
 
 /* The pipe may hold bytes of another file or another place, of an upload that was given up. */
@@ -171,12 +200,10 @@ static ssize_t fill(struct sender *s, int file_fd, size_t n)
     return got;
 }
 
+/* An interrupted one is for the caller to repeat: a tap must look at what was hashed before. */
 static ssize_t empty(struct sender *s, int sock_fd, size_t n, bool more)
 {
-    ssize_t sent;
-    do
-        sent = ring_splice(&s->ring, s->pipe[0], -1, sock_fd, n, more ? SPLICE_F_MORE : 0);
-    while (sent == -EINTR);
+    ssize_t sent = ring_splice(&s->ring, s->pipe[0], -1, sock_fd, n, more ? SPLICE_F_MORE : 0);
     if (sent == 0)
         return -EIO;
     if (sent > 0) {

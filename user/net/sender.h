@@ -29,7 +29,8 @@ const char *sender_name(const struct sender *sender);
  * *offset on. `more` as MSG_MORE; sendfile(2) has no such flag, and sends what it has.
  * Returns bytes moved: n, or less when the file ends, the socket is full or the kernel cut it short
  * (the next call then says what); 0 at the end of the file, -EAGAIN if the socket takes nothing
- * now, or another negative errno. `*offset` is always where the next call must go on: bytes that
+ * now, -EINTR if a signal or a stop kept it from moving anything (call again), or another negative
+ * errno. `*offset` is always where the next call must go on: bytes that
  * were taken into the pipe but not out of it are kept, and go first if the next call asks for that
  * place of that file, else they are dropped. *from_source tells, after a negative errno, whether
  * the file (true) or the socket (false) failed.
