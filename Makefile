@@ -44,6 +44,9 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(sort $(wildcard tests/uni
 UNIT_KIT   := $(patsubst %.c,$(B)/san/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 ALLOC_TESTS := $(patsubst tests/alloc/%.c,$(B)/tests/%,$(sort $(wildcard tests/alloc/test_*.c)))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(B)/tests/%,$(sort $(wildcard tests/bpf/test_*.c)))
+# The soak program links the very objects of s3-ktls: sanitizers would change when the kernel
+# interrupts what, which is what it is about.
+SOAK_OBJ   := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/soak/*.c)))
 
 # The fuzz targets are clang's, with all that reads what comes from outside and nothing else.
 SECONDS    ?= 60
@@ -130,6 +133,10 @@ $(BPF_TESTS): $(B)/tests/%: $(B)/san/tests/bpf/%.o $(SAN_OBJ)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $^ -lcmocka $(LDLIBS) -o $@
 
+$(B)/soak: $(SOAK_OBJ) $(filter-out %/main.o,$(OBJ))
+	$(say) LINK $@
+	$(Q)$(CC) $(LINKING) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
 $(B)/tests/sigv4_cases.txt: tests/unit/sigv4_cases.py
 	@mkdir -p $(@D)
 	$(PYTHON) $< > $@.tmp
@@ -208,5 +215,5 @@ SHELL := /bin/bash
         test-integration test-vm mutants check check-format check-layers check-shell \
         check-tidy check-cppcheck fuzzers fuzz test-fuzz-seeds
 
--include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(wildcard $(B)/san/tests/*/*.d) \
+-include $(OBJ:.o=.d) $(SOAK_OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(wildcard $(B)/san/tests/*/*.d) \
          $(FUZZ_OBJ:.o=.d) $(wildcard $(B)/fuzz/tests/fuzz/*.d)
