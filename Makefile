@@ -108,7 +108,7 @@ demo: ## set up, build, upload 64 MiB into a real Ceph RGW, compare four digests
 	tools/demo.sh
 
 test: ## set up, build, run all tests
-	tools/setup.sh build test ceph swift vm-bookworm
+	tools/setup.sh build test ceph swift vm-bookworm vm-trixie vm-sid vm-rt
 	$(MAKE) --no-print-directory test-unit test-fuzz-seeds test-bpf \
 	    test-integration test-vm
 
@@ -172,7 +172,7 @@ test-bpf: bpf-tests ## the BPF program, loaded and run on this kernel (root)
 test-integration: all ## this machine against Ceph RGW and OpenStack Swift (root)
 	PYTHON=$(PYTHON) tools/run-pytest.sh tests/rig tests/integration
 
-test-vm: all ## Debian's kernel with kTLS in a VM against both servers (root)
+test-vm: all ## Debian's kernels with kTLS in VMs against both servers (root)
 	PYTHON=$(PYTHON) tools/run-pytest.sh tests/vm
 
 mutants: ## break a copy of the tree in many ways; the tests have to notice each (root; ONLY=name)

@@ -115,7 +115,7 @@ chroot_dir() {
         "$tools_dir/packages/$1")"
 }
 
-# kernel_dir SUITE: where tools/setup.sh vm-SUITE keeps that suite's kernel.
+# kernel_dir NAME: where tools/setup.sh vm-NAME keeps that kernel.
 kernel_dir() {
     printf '%s' "$cache_dir/kernels/$1-$(content_key "$tools_dir/setup-kernel.sh" \
         "$tools_dir/build-initramfs.sh" "$tools_dir/guest-init")"

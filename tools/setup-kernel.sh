@@ -1,11 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# The kernel of a Debian suite for tools/vm.sh. To be sourced by setup.sh. Needs no root.
+# A Debian kernel for tools/vm.sh. To be sourced by setup.sh. Needs no root.
 # shellcheck disable=SC2154  # setup.sh and lib.sh set cache_dir, tools_dir and refresh
 
-# suite_apt SUITE PROGRAM ARGUMENT...: apt-get or apt-cache that sees only that suite, with lists and
-# state of its own: nothing of this machine's apt is changed.
-suite_apt() {
+# kernel_sources NAME: its meta package, and the suites to look for it, best first. A version is
+# never named: it would be gone next month.
+kernel_sources() {
+    case $1 in
+    rt) echo linux-image-rt-amd64 sid trixie bookworm ;; # the kernel with PREEMPT_RT
+    *) echo linux-image-amd64 "$1" ;;
+    esac
+}
+
+# kernel_apt NAME PROGRAM ARGUMENT...: apt-get or apt-cache that sees only the suite that
+# prepare_kernel_apt named, with lists and state of its own: nothing of this machine's apt is changed.
+kernel_apt() {
     local root=$cache_dir/apt/$1 program=$2
     shift 2
     "$program" -q -o Dir::Etc::SourceList="$root/sources.list" -o Dir::Etc::SourceParts=/dev/null \
@@ -15,9 +24,9 @@ suite_apt() {
         -o APT::Sandbox::User= "$@"
 }
 
-# prepare_suite_apt SUITE: its sources come from the mirrors that this machine's apt uses.
-prepare_suite_apt() {
-    local suite=$1 root=$cache_dir/apt/$1 mirror security keyring
+# prepare_kernel_apt NAME SUITE: its sources come from the mirrors that this machine's apt uses.
+prepare_kernel_apt() {
+    local name=$1 suite=$2 root=$cache_dir/apt/$1 mirror security keyring
     ensure_lists
     mirror=$(debian_mirror Debian)
     security=$(debian_mirror Debian-Security)
@@ -32,21 +41,21 @@ prepare_suite_apt() {
             echo "deb [signed-by=$keyring] $security $suite-security main"
         fi
     } >"$root/sources.list"
-    say "vm-$suite: reading the package lists of $suite"
-    run_logged "$cache_dir/vm-$suite-lists.log" suite_apt "$suite" apt-get update ||
-        die "vm-$suite: the package lists of $suite can't be read"
+    say "vm-$name: reading the package lists of $suite"
+    run_logged "$cache_dir/vm-$name-lists.log" kernel_apt "$name" apt-get update ||
+        die "vm-$name: the package lists of $suite can't be read"
 }
 
-# kernel_packages SUITE: the packages that hold the image and the modules. The meta package names
-# the image; newer images depend on linux-binary-*, linux-modules-* and
-# linux-base-* (the modules' index).
+# kernel_packages NAME META: the packages that hold the image and the modules. The meta package names
+# the image; newer images depend on linux-binary-*, linux-modules-* and linux-base-* (the modules'
+# index). Nothing if the suite has no such package.
 kernel_packages() {
-    local suite=$1 queue=(linux-image-amd64) package depends
+    local name=$1 queue=("$2") package depends
     local -A found=()
     while [ ${#queue[@]} -gt 0 ]; do
         package=${queue[0]}
         queue=("${queue[@]:1}")
-        mapfile -t depends < <(suite_apt "$suite" apt-cache depends --no-recommends --no-suggests \
+        mapfile -t depends < <(kernel_apt "$name" apt-cache depends --no-recommends --no-suggests \
             --no-conflicts --no-breaks --no-replaces --no-enhances "$package" |
             sed -nE 's/^[ |]*(Pre)?Depends: (linux-(image|binary|modules|base)-[0-9].*)$/\2/p')
         for package in "${depends[@]}"; do
@@ -58,45 +67,50 @@ kernel_packages() {
     printf '%s\n' "${!found[@]}" | sort
 }
 
-# setup_kernel SUITE: leaves in kernel_dir: vmlinuz, modules/ (what /lib/modules/RELEASE holds),
+# setup_kernel NAME: leaves in kernel_dir: vmlinuz, modules/ (what /lib/modules/RELEASE holds),
 # initramfs, and the files release and packages.
 setup_kernel() {
-    local suite=$1 dir new packages deb modules image
-    [ "$(dpkg --print-architecture)" = amd64 ] || die "vm-$suite: only for amd64"
-    dir=$(kernel_dir "$suite")
+    local name=$1 dir new meta suites suite packages=() deb modules image
+    [ "$(dpkg --print-architecture)" = amd64 ] || die "vm-$name: only for amd64"
+    dir=$(kernel_dir "$name")
     if [ -d "$dir" ] && [ "$refresh" = no ]; then
-        say "vm-$suite: ready in $dir"
+        say "vm-$name: ready in $dir"
         return 0
     fi
     mkdir -p "$cache_dir/kernels"
-    rm -rf "$cache_dir/kernels/$suite-"*.new
+    rm -rf "$cache_dir/kernels/$name-"*.new
     new=$dir.new
     mkdir -p "$new/debs"
-    prepare_suite_apt "$suite"
-    mapfile -t packages < <(kernel_packages "$suite" | sed '/^$/d')
-    [ ${#packages[@]} -gt 0 ] || die "vm-$suite: linux-image-amd64 of $suite names no image"
+    read -r meta suites <<<"$(kernel_sources "$name")"
+    for suite in $suites; do
+        prepare_kernel_apt "$name" "$suite"
+        mapfile -t packages < <(kernel_packages "$name" "$meta" | sed '/^$/d')
+        [ ${#packages[@]} -eq 0 ] || break
+        say "vm-$name: $meta of $suite names no image"
+    done
+    [ ${#packages[@]} -gt 0 ] || die "vm-$name: $meta names no image in: $suites"
 
-    say "vm-$suite: downloading ${packages[*]}"
+    say "vm-$name: downloading ${packages[*]}"
     (
         cd "$new/debs"
-        run_logged "$cache_dir/vm-$suite-download.log" \
-            suite_apt "$suite" apt-get download "${packages[@]}"
-    ) || die "vm-$suite: ${packages[*]} can't be downloaded"
-    say "vm-$suite: unpacking, making the initramfs"
+        run_logged "$cache_dir/vm-$name-download.log" \
+            kernel_apt "$name" apt-get download "${packages[@]}"
+    ) || die "vm-$name: ${packages[*]} can't be downloaded"
+    say "vm-$name: unpacking, making the initramfs"
     for deb in "$new"/debs/*.deb; do
         dpkg-deb -x "$deb" "$new/root"
         dpkg-deb --show "$deb" >>"$new/packages"
     done
     modules=$(find "$new/root" -type d -path '*/lib/modules/*' -prune -print -quit)
     image=$(find "$new/root" -type f -name 'vmlinuz*' -print -quit)
-    [ -n "$modules" ] || die "vm-$suite: no modules in ${packages[*]}"
-    [ -n "$image" ] || die "vm-$suite: no kernel image in ${packages[*]}"
+    [ -n "$modules" ] || die "vm-$name: no modules in ${packages[*]}"
+    [ -n "$image" ] || die "vm-$name: no kernel image in ${packages[*]}"
     basename "$modules" >"$new/release"
     mv "$image" "$new/vmlinuz"
     "$tools_dir/build-initramfs.sh" "$modules" "$new/initramfs" ||
-        die "vm-$suite: the initramfs could not be made"
+        die "vm-$name: the initramfs could not be made"
     mv "$modules" "$new/modules"
     rm -rf "$new/debs" "$new/root"
-    install_dir "$suite-" "$dir"
-    say "vm-$suite: ready in $dir"
+    install_dir "$name-" "$dir"
+    say "vm-$name: ready in $dir"
 }

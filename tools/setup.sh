@@ -16,6 +16,7 @@ usage: tools/setup.sh [--refresh] WHAT...
   ceph          Ceph RGW in a chroot, for tools/server.sh ceph
   swift         OpenStack Swift with s3api in a chroot, for tools/server.sh swift
   vm-SUITE      the kernel of a Debian suite (bookworm, trixie, sid), for tools/vm.sh SUITE
+  vm-rt         Debian's kernel with PREEMPT_RT, for tools/vm.sh rt
 --refresh rebuilds a chroot or a kernel that is already there.
 Chroots and kernels are kept in $cache_dir (S3_KTLS_CACHE changes that).
 EOF
@@ -131,7 +132,7 @@ refresh=no
 [ $# -gt 0 ] || usage
 for what; do
     case $what in
-    build | test | check | ceph | swift | vm-bookworm | vm-trixie | vm-sid) ;;
+    build | test | check | ceph | swift | vm-bookworm | vm-trixie | vm-sid | vm-rt) ;;
     *) usage ;;
     esac
 done

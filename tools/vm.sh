@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# usage: vm.sh [--memory-mib N] [--append ARGS] [--timeout S] SUITE SHAREDIR -- COMMAND...
-# Runs a command under the kernel of a Debian suite in a virtual machine: see tests/rig/vm.py.
+# usage: vm.sh [--memory-mib N] [--append ARGS] [--timeout S] KERNEL SHAREDIR -- COMMAND...
+# Runs a command in a virtual machine under a kernel of Debian that tools/setup.sh vm-KERNEL set up
+# (bookworm, trixie, sid, rt): see tests/rig/vm.py.
 set -euo pipefail
 # shellcheck source=tools/lib.sh
 . "$(dirname "$0")/lib.sh"

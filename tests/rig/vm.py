@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A virtual machine that runs the kernel of a Debian suite on the host's files.
+"""A virtual machine that runs a kernel of Debian on the host's files.
 
 QEMU emulates the processor (no KVM needed). The guest sees the host's root file system read-only
 under a RAM disk, and one work folder read-write at the same path as on the host. Files that change
@@ -75,16 +75,16 @@ class Job:
 class Vm:
     """with Vm("bookworm") as vm: vm.run(["uname", "-r"])
 
-    suite: a kernel that tools/setup.sh vm-SUITE made. append: further kernel arguments (a later one
+    kernel: one that tools/setup.sh vm-KERNEL made. append: further kernel arguments (a later one
     wins). share: the work folder, of one machine at a time; by default a temporary one that every
     user can read, removed at the end. preload: modules to load at the start (else the kernel loads
     them when it needs them, and has the right to).
     """
 
-    def __init__(self, suite="bookworm", cpus=2, memory_mib=2048, append="", share=None,
+    def __init__(self, kernel="bookworm", cpus=2, memory_mib=2048, append="", share=None,
                  preload=(), boot_timeout=180):
         self.preload = preload
-        self.suite, self.cpus, self.memory_mib = suite, cpus, memory_mib
+        self.kernel, self.cpus, self.memory_mib = kernel, cpus, memory_mib
         self.append, self.boot_timeout = append, boot_timeout
         self._own_share = share is None
         self.share = pathlib.Path(share).resolve() if share else None
@@ -104,11 +104,11 @@ class Vm:
         self.stop()
 
     def start(self):
-        kernel = pathlib.Path(tools_value(f"kernel_dir {self.suite}"))
-        if not kernel.is_dir():
-            raise VmError(f"no kernel of {self.suite} here: run tools/setup.sh vm-{self.suite}")
+        folder = pathlib.Path(tools_value(f"kernel_dir {self.kernel}"))
+        if not folder.is_dir():
+            raise VmError(f"no kernel {self.kernel} here: run tools/setup.sh vm-{self.kernel}")
         # tools/setup.sh removes what was not used for a week (the lock's time) and is not locked.
-        self._kernel_lock = open(f"{kernel}.lock", "ab")
+        self._kernel_lock = open(f"{folder}.lock", "ab")
         fcntl.flock(self._kernel_lock, fcntl.LOCK_SH)
         os.utime(self._kernel_lock.fileno())
         if self._own_share:
@@ -124,7 +124,7 @@ class Vm:
         try:
             with remote, open(self._qemu_log_path, "wb") as log:
                 self._process = popen_bound(
-                    self._qemu_argv(kernel, remote.fileno()), stdin=subprocess.DEVNULL,
+                    self._qemu_argv(folder, remote.fileno()), stdin=subprocess.DEVNULL,
                     stdout=log, stderr=log, pass_fds=[remote.fileno()])
             threading.Thread(target=self._receive, daemon=True, name="vm agent").start()
             self._await("ready")
@@ -138,7 +138,7 @@ class Vm:
             self.stop()
             raise
 
-    def _qemu_argv(self, kernel, agent_fd):
+    def _qemu_argv(self, folder, agent_fd):
         def share_9p(name, path, options):
             path = str(path).replace(",", ",,")
             return ["-fsdev", f"local,id={name},path={path},security_model=none,{options}",
@@ -149,7 +149,7 @@ class Vm:
             "-no-reboot", "-machine", "pc", "-accel", "tcg,thread=multi",
             # Five-level page tables cost the emulation time and serve nothing in 2 GiB.
             "-cpu", "max,la57=off", "-smp", str(self.cpus), "-m", str(self.memory_mib),
-            "-kernel", str(kernel / "vmlinuz"), "-initrd", str(kernel / "initramfs"),
+            "-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initramfs"),
             "-append", f"{KERNEL_ARGUMENTS} {self.append}",
             "-chardev", f"file,id=console,path={str(self._console_path).replace(',', ',,')}",
             "-serial", "chardev:console",
@@ -159,13 +159,13 @@ class Vm:
             "-device", "virtserialport,chardev=agent,name=rig.agent",
             "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=",
             *share_9p("hostroot", "/", "readonly=on,multidevs=remap"),
-            *share_9p("modules", kernel / "modules", "readonly=on"),
+            *share_9p("modules", folder / "modules", "readonly=on"),
             *share_9p("work", self.share, "multidevs=remap"),
         ]
 
     def _await(self, event):
         if not self._events[event].wait(self.boot_timeout) or self._process.poll() is not None:
-            raise VmError(f"the machine ({self.suite}) did not come up: no '{event}' from its "
+            raise VmError(f"the machine ({self.kernel}) did not come up: no '{event}' from its "
                           f"agent\n{self.console_tail()}")
 
     def _send(self, **message):
@@ -280,7 +280,7 @@ def main():
     parser.add_argument("--memory-mib", type=int, default=2048)
     parser.add_argument("--append", default="", help="further kernel arguments")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for the command")
-    parser.add_argument("suite")
+    parser.add_argument("kernel", help="one that tools/setup.sh vm-KERNEL set up")
     parser.add_argument("share", help="the work folder, at the same path in the guest")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
@@ -288,10 +288,10 @@ def main():
         parser.error(f"{options.share} is not a folder")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
-    print(f"vm: booting Debian {options.suite}'s kernel under emulation (6 s or more)",
+    print(f"vm: booting Debian's kernel {options.kernel} under emulation (6 s or more)",
           file=sys.stderr)
     try:
-        with Vm(options.suite, memory_mib=options.memory_mib, append=options.append,
+        with Vm(options.kernel, memory_mib=options.memory_mib, append=options.append,
                 share=options.share) as vm:
             print(f"vm: Linux {vm.kernel_release} after {time.monotonic() - began:.0f} s",
                   file=sys.stderr)
