@@ -77,6 +77,12 @@ static int reset_state(struct tap *tap)
     return tap_engine_write_state(tap->engine, tap->pair.in, &state);
 }
 
+/* Storage of a socket is charged to it (omem_charge() in net/core/bpf_sk_storage.c). */
+static const char *reset_hint(int result)
+{
+    return result == -ENOMEM ? " (is net.core.optmem_max below 4096?)" : "";
+}
+
 int tap_open(struct tap_engine *engine, struct tap **tap_out, struct err *e)
 {
     struct tap *tap = calloc(1, sizeof *tap);
@@ -91,7 +97,8 @@ int tap_open(struct tap_engine *engine, struct tap **tap_out, struct err *e)
     /* Before the program sees the socket: it drops what has no state. */
     result = reset_state(tap);
     if (result < 0) {
-        err_sys(e, ERR_ENV, -result, "cannot store the hash's state with the tap's socket");
+        err_sys(e, ERR_ENV, -result, "cannot store the hash's state with the tap's socket%s",
+                reset_hint(result));
         goto fail;
     }
     result = tap_engine_add(engine, tap->pair.in, e);
@@ -188,7 +195,8 @@ int tap_begin(struct tap *tap, struct err *e)
     if (result == 0)
         result = reset_state(tap);
     if (result < 0)
-        return refuse(tap, e, -result, "its state cannot be reset (errno %d)", -result);
+        return refuse(tap, e, -result, "its state cannot be reset: errno %d%s", -result,
+                      reset_hint(result));
     tap->begun = true;
     tap->fed = 0;
     tap->drained = 0;
