@@ -6,6 +6,11 @@ import random
 KIB = 1024
 MIB = 1024 * KIB
 
+# Around a page, a record of TLS, the tap's pieces and window, and an aws-chunked chunk of 64 KiB. A
+# prime number of them, so that going round they meet everything else.
+BORDERS = [1, 4097, 16 * KIB - 1, 16 * KIB + 1, 64 * KIB, 64 * KIB + 1, 128 * KIB - 1,
+           128 * KIB + 1, 192 * KIB, MIB, MIB + 1]
+
 
 class Payload:
     """A file of known content. data is a memoryview of what it holds."""

@@ -3,6 +3,7 @@
 import os
 import time
 
+from kit.checks import assert_object, assert_result
 from kit.program import Result, assert_no_secrets, server_environment
 
 
@@ -31,3 +32,18 @@ class GuestProgram:
     def put(self, server, file, bucket, key, *more, scheme="https", env=None, **options):
         return self.run(["put", file, f"s3://{bucket}/{key}", "--json", *more],
                         self.environment(server, scheme, **(env or {})), **options)
+
+
+def put_with_ktls(guest, server, bucket, key, path, payload, sender, *more, env=None, prefix=(),
+                  **expected):
+    """Uploads the file at that path of the guest, with kTLS and nothing to complain of, and looks at
+    the object. expected: fields of the result; returns it."""
+    result = guest.put(server, path, bucket, key, "--require-ktls", "--sender", sender, *more,
+                       env=env, prefix=prefix)
+    said = assert_result(
+        result, payload, bucket=bucket, key=key, moved_by=sender, encrypted_by="ktls",
+        store="confirmed" if server.kind == "ceph" else "accepted", tap_network="private",
+        **expected)
+    assert result.stderr == "", result
+    assert_object(server, bucket, key, payload)
+    return said

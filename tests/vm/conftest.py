@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine with Debian bookworm's kernel, which has kTLS. It boots once.
+"""Machines with Debian's kernels, which have kTLS. Each test runs on every one; each boots once.
 
-Nothing here is skipped: what can't run has failed. The guest's kernel log is looked at in the end.
+A test that is about some of them only says so with @pytest.mark.kernels(NAME, ...). One that must see
+the machine as it booted has @pytest.mark.fresh_boot. Nothing here is skipped: what can't run has
+failed. Each guest's kernel log is looked at in the end.
 """
 import os
 import shutil
+import typing
 
 import pytest
 
-from kit.content import MIB
+from kit.content import BORDERS, MIB
 from kit.guest import GuestProgram
 from rig.vm import Vm
 
-SIZES = [0, 1, 65537, 8 * MIB + 1, 64 * MIB]
+SIZES = [0, *BORDERS, 8 * MIB + 1, 64 * MIB]
 
 # A real file system under the page cache, and not the 9p share.
 PREPARE = """
 set -e
 cut -d' ' -f1 /proc/modules >"$1/modules-at-boot"
+mount -t securityfs securityfs /sys/kernel/security
 modprobe loop
 truncate -s 400M /tmp/disk
 mkfs.ext4 -q -F /tmp/disk
@@ -27,13 +31,69 @@ cp "$1"/payloads/* /mnt/files
 """
 
 
+class Kernel(typing.NamedTuple):
+    """setup: its name in tools/setup.sh vm-NAME. proof: a shell command that fails if the kernel is not
+    what its name and arguments say."""
+
+    setup: str
+    arguments: str
+    proof: str
+
+
+KERNELS = {
+    "bookworm": Kernel("bookworm", "", "uname -r | grep '^6[.]1[.]'"),
+    # Locked down on top of all else, so that it costs no boot of its own.
+    "trixie": Kernel("trixie", "lockdown=confidentiality",
+                     "grep -F '[confidentiality]' /sys/kernel/security/lockdown"),
+    "sid": Kernel("sid", "", "! dmesg | grep 'Dynamic Preempt: full'"),
+    "sid-full": Kernel("sid", "preempt=full", "dmesg | grep 'Dynamic Preempt: full'"),
+    "rt": Kernel("rt", "", "uname -v | grep -w PREEMPT_RT"),
+}
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "kernels(name, ...): run only on these kernels")
+    config.addinivalue_line("markers", "fresh_boot: run before the other tests of each boot")
+
+
+def pytest_generate_tests(metafunc):
+    if "vm" not in metafunc.fixturenames:
+        return
+    names = list(KERNELS)
+    for marker in metafunc.definition.iter_markers("kernels"):
+        unknown = set(marker.args) - set(KERNELS)
+        if unknown or not marker.args or marker.kwargs:
+            raise pytest.UsageError(f"{metafunc.definition.nodeid}: kernels{marker.args}: there are "
+                                    f"only {', '.join(KERNELS)}")
+        names = [name for name in names if name in marker.args]
+    metafunc.parametrize("vm", names, indirect=True, scope="session")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """One boot a kernel: pytest itself groups by the number of a parameter, and a test that runs on
+    some of the kernels only counts them differently."""
+    numbers = {name: number for number, name in enumerate(KERNELS)}
+
+    def boot(item):
+        name = item.callspec.params.get("vm") if hasattr(item, "callspec") else None
+        return numbers.get(name, -1), item.get_closest_marker("fresh_boot") is None
+
+    items.sort(key=boot)
+
+
 @pytest.fixture(scope="session")
-def vm(work_dir, payloads):
+def vm(request, work_dir, payloads):
+    """The machine; vm.name is its kernel's name in KERNELS, and vm.number counts them."""
     for size in SIZES:
         payloads.get(size)
-    with Vm("bookworm", share=work_dir) as machine:
+    kernel = KERNELS[request.param]
+    with Vm(kernel.setup, append=kernel.arguments, share=work_dir) as machine:
+        machine.name, machine.number = request.param, list(KERNELS).index(request.param)
         prepared = machine.run(["sh", "-c", PREPARE, "sh", work_dir])
         assert prepared.returncode == 0, prepared
+        proven = machine.run(["sh", "-c", kernel.proof])
+        assert proven.returncode == 0, f"{request.param}: {proven}\n{machine.dmesg()}"
         yield machine
         assert machine.kernel_warnings() == []
 

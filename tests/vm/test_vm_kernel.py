@@ -6,7 +6,6 @@ import subprocess
 
 import pytest
 
-from kit.checks import assert_object, assert_result
 from kit.content import MIB
 from kit.strace import Way
 from rig.process import REPO
@@ -32,32 +31,6 @@ def test_no_payload_is_in_the_program_s_memory(guest, payloads, in_guest, ceph, 
         assert way.fed == payload.size
     assert 0 < way.written < FRAMING_BYTES_MAX
     assert way.read < 64 * 1024
-
-
-STOP_OFTEN = """
-import signal, subprocess, sys, time
-process = subprocess.Popen(sys.argv[1:])
-stops = 0
-while process.poll() is None:
-    process.send_signal(signal.SIGSTOP)
-    time.sleep(0.005)
-    process.send_signal(signal.SIGCONT)
-    time.sleep(0.02)
-    stops += 1
-print(stops, file=sys.stderr)
-sys.exit(process.returncode)
-"""
-
-
-@pytest.mark.parametrize("sender", ["sendfile", "splice"])
-def test_stops_do_not_harm(guest, payloads, in_guest, ceph, buckets, key, sender):
-    """A push that a stop interrupts must neither be hashed in part nor end the upload."""
-    payload = payloads.get(8 * MIB + 1)
-    result = guest.put(ceph, in_guest(payload), buckets(ceph), key, "--require-ktls", "--sender",
-                       sender, prefix=["/usr/bin/python3", "-I", "-S", "-c", STOP_OFTEN])
-    assert_result(result, payload, encrypted_by="ktls", moved_by=sender)
-    assert int(result.stderr.splitlines()[-1]) > 20, result
-    assert_object(ceph, buckets(ceph), key, payload)
 
 
 def test_doctor(vm, guest, ceph):
@@ -91,7 +64,7 @@ def test_hash(vm, guest, in_guest, payloads):
         assert guest.run(["hash", "--sender", sender, *paths]).expect(0).stdout == expected
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bpf_tests(work_dir):
     """The programs of make test-bpf, where the guest sees them."""
     subprocess.run(["make", "-s", "-C", REPO, "bpf-tests"], check=True, stdout=subprocess.DEVNULL)
