@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 
+from kit.certificates import Certificates
 from kit.content import Payloads
 from kit.program import Program
 from rig.process import REPO
@@ -43,6 +44,14 @@ def payloads(work_dir):
     folder = work_dir / "payloads"
     folder.mkdir()
     return Payloads(folder)
+
+
+@pytest.fixture(scope="session")
+def certificates(work_dir):
+    """For peers with TLS of a test's own; where a virtual machine sees them, too."""
+    folder = work_dir / "certificates"
+    folder.mkdir()
+    return Certificates(folder)
 
 
 @pytest.fixture(scope="session")

@@ -6,22 +6,9 @@ import json
 
 import pytest
 
+from kit import measure
 from kit.content import MIB
 from kit.scripted import Sink
-
-LIMIT_KIB = 12 * 1024
-
-# ru_maxrss starts from what the process had before execve(2), so the measured program needs a
-# parent that is small: an isolated interpreter has about 5 MiB.
-MEASURE = """
-import os, sys
-pid = os.fork()
-if pid == 0:
-    os.execv(sys.argv[1], sys.argv[1:])
-_, status, usage = os.wait4(pid, 0)
-print(usage.ru_maxrss, file=sys.stderr)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
 
 
 def sha256_of_zeros(size):
@@ -43,12 +30,12 @@ def test_peak_memory(program, tmp_path, size, sender):
         result = program.run(
             ["put", path, "s3://bucket/key", "--json", "--sender", sender, "--endpoint-url",
              sink.url], env, timeout=240,
-            prefix=["/usr/bin/python3", "-I", "-S", "-c", MEASURE])
+            prefix=measure.PREFIX)
     assert sink.error is None, sink.error
     assert result.returncode == 0, result
     said = json.loads(result.stdout)
     assert (said["bytes"], said["sha256"], said["store"]) == (size, expected, "confirmed")
     assert base64.b64decode(sink.trailer).hex() == expected
-    peak_kib = int(result.stderr.splitlines()[-1])
+    peak_kib = measure.peak_kib(result)
     print(f"{size // MIB} MiB by {sender}: peak {peak_kib} KiB, {said['elapsed_s']:.1f} s")
-    assert peak_kib <= LIMIT_KIB, f"peak RSS {peak_kib} KiB"
+    assert peak_kib <= measure.LIMIT_KIB, f"peak RSS {peak_kib} KiB"

@@ -2,6 +2,7 @@
 """Files with known content: pseudo-random, the same in every run, made once."""
 import hashlib
 import random
+import threading
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -29,11 +30,13 @@ class Payloads:
         self.folder = folder
         self._bytes = b""
         self._made = {}
+        self._lock = threading.Lock()  # uploads run side by side
 
     def get(self, size):
-        if size not in self._made:
-            self._made[size] = self.write(self.folder / f"payload-{size}", size)
-        return self._made[size]
+        with self._lock:
+            if size not in self._made:
+                self._made[size] = self.write(self.folder / f"payload-{size}", size)
+            return self._made[size]
 
     def write(self, path, size):
         """A file of its own, for a test that changes it, names it oddly or removes it."""

@@ -143,29 +143,20 @@ def say_continue(connection):
     connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-class Peer:
-    """with Peer(answer, ...) as peer: an HTTP server at peer.url whose answers a test writes; what
-    was asked is in peer.requests.
+class Listener:
+    """with ... as it: serves one connection of loopback after the other, in a thread of its own.
+    A subclass has _converse(connection, number), number from 1 on."""
 
-    answer: called with a whole Request; what it returns is sent: bytes, or a list of them. Those of
-    a list arrive at once, but in TLS records of their own. An answer with "Connection: close" ends
-    the connection. at_head: called with the connection when a head that expects 100 Continue is
-    there. tls: the ssl.SSLContext of the first connection, of the second..., the last one's for
-    all others; none: http.
-    """
-
-    def __init__(self, answer, at_head=say_continue, tls=()):
-        self._answer, self._at_head, self._tls = answer, at_head, tls
+    def __init__(self, scheme):
         self._listener = socket.socket()
         # Inherited by connections: a body that is not read fills it soon.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen()
-        scheme = "https" if tls else "http"
-        self.url = f"{scheme}://localhost:{self._listener.getsockname()[1]}"
+        port = self._listener.getsockname()[1]
+        self.url, self.vm_url = f"{scheme}://localhost:{port}", f"{scheme}://10.0.2.2:{port}"
         self._thread = threading.Thread(target=self._serve, daemon=True, name="peer")
         self._error = None
-        self.requests = []
 
     def __enter__(self):
         self._thread.start()
@@ -190,11 +181,28 @@ class Peer:
                     return
                 connection.settimeout(10)
                 number += 1
-                # That a client hangs up is for the test to judge, by its result and the requests.
+                # That a client hangs up is for the test to judge, by its result and what was asked.
                 with contextlib.suppress(OSError, HungUp):
                     self._converse(connection, number)
         except Exception as error:  # raised at the end
             self._error = error
+
+
+class Peer(Listener):
+    """with Peer(answer, ...) as peer: an HTTP server at peer.url whose answers a test writes; what
+    was asked is in peer.requests.
+
+    answer: called with a whole Request; what it returns is sent: bytes, or a list of them. Those of
+    a list arrive at once, but in TLS records of their own. An answer with "Connection: close" ends
+    the connection. at_head: called with the connection when a head that expects 100 Continue is
+    there. tls: the ssl.SSLContext of the first connection, of the second..., the last one's for
+    all others; none: http. For one that does not keep to the protocol: kit/hostile.py.
+    """
+
+    def __init__(self, answer, at_head=say_continue, tls=()):
+        super().__init__("https" if tls else "http")
+        self._answer, self._at_head, self._tls = answer, at_head, tls
+        self.requests = []
 
     def _converse(self, connection, number):
         with contextlib.ExitStack() as stack:
