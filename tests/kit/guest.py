@@ -13,7 +13,9 @@ class GuestProgram:
     def __init__(self, vm, path, cas):
         self.vm, self.path, self.cas = vm, os.fspath(path), cas
 
-    def environment(self, server, scheme="https", **more):
+    def environment(self, server=None, scheme="https", **more):
+        if server is None:
+            return more
         env = server_environment(server, scheme, guest=True)
         return {**env, "AWS_CA_BUNDLE": os.fspath(self.cas[server]), **more}
 

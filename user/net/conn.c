@@ -196,6 +196,11 @@ bool conn_is_answered(struct conn *conn)
     return conn_look(conn);
 }
 
+bool conn_can_go_on(const struct conn *conn)
+{
+    return !conn->ktls || SSL_get_key_update_type(conn->ssl) == SSL_KEY_UPDATE_NONE;
+}
+
 /* Called when what has arrived was no data. The clock counts for more than a socket that is ready:
  * a peer that sends nothing but session tickets makes no progress. */
 static int wait_to_read(const struct conn *conn, deadline_t deadline)

@@ -107,6 +107,11 @@ int conn_send_from_file(struct conn *conn, struct sender *sender, int file_fd, o
  * in and are no answer. true also if the connection is broken: conn_recv() then says how. */
 bool conn_is_answered(struct conn *conn);
 
+/* May another request follow? Not where the peer asked for new keys (RFC 8446 4.6.3, KeyUpdate) and
+ * the kernel encrypts: it can't be given others by OpenSSL. What is under way ends with the old
+ * ones. */
+bool conn_can_go_on(const struct conn *conn);
+
 /* Wait until conn_is_answered(), at most to the deadline. 0, -ETIMEDOUT (e is left alone: here it
  * is no error), or another negative errno with e filled. */
 int conn_wait_answer(struct conn *conn, deadline_t deadline, struct err *e);

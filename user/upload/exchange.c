@@ -96,5 +96,5 @@ int exchange_read_answer(struct exchange *x, struct err *e)
 bool exchange_can_reuse(const struct exchange *x)
 {
     return http_response_is_done(x->response) && http_response_keeps_alive(x->response) &&
-           !x->excess && !conn_is_answered(x->conn);
+           !x->excess && !conn_is_answered(x->conn) && conn_can_go_on(x->conn);
 }
