@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A TCP proxy on loopback that stands between the program and a real server and misbehaves."""
 import pathlib
+import re
 import select
 import socket
 import ssl
@@ -21,13 +22,27 @@ def tls_context(server, version, ciphers=None):
     return context
 
 
+def is_whole(request):
+    """Is its body there, to the end that its framing tells?"""
+    head, blank, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.I)
+    if length:
+        return blank and len(body) >= int(length[1])
+    return blank and body.endswith(b"\r\n0\r\n\r\n")
+
+
+def flip(request, at, mask=1):
+    """The request with those bits of one byte flipped."""
+    return request[:at] + bytes([request[at] ^ mask]) + request[at + 1:]
+
+
 class Proxy:
     """with Proxy(url, ...) as proxy: use proxy.url in place of url.
 
     hold_at: lets about that many bytes from the client through, sets `held`, and reads on when
     release() is called. flip_at: flips a bit of the byte at that offset of what the client sends.
-    edit: a function from the client's whole request to another one; for requests without Expect and
-    with chunked framing, whose end can be seen. hold_answer: keeps the server's first word back
+    edit: a function from the client's whole first request to another; for one without Expect.
+    hold_answer: keeps the server's first word back
     until release(). address: where it listens. tls: an ssl.SSLContext; the proxy's own side is then
     TLS, the server's plain. Only the first connection is tampered with.
     """
@@ -124,12 +139,13 @@ class Proxy:
 
     def _tampered(self, client, data):
         if self._edit:
-            while not (b"\r\n\r\n" in data and data.endswith(b"\r\n0\r\n\r\n")):
+            while not is_whole(data):
                 more = client.recv(PIECE)
                 if not more:
                     break
                 data += more
-            return self._edit(data)
+            edit, self._edit = self._edit, None  # what follows on this connection is another one
+            return edit(data)
         begin, end = self.bytes_from_client, self.bytes_from_client + len(data)
         self.bytes_from_client = end
         if self._flip_at is not None and begin <= self._flip_at < end:
