@@ -210,6 +210,11 @@ def test_vm_reports_kernel_warnings_and_its_end():
         assert machine.kernel_warnings() == []
         machine.run(["sh", "-c", "echo '<4>WARNING: CPU: 0 PID: 1 at rig' >/dev/kmsg"])
         assert [line for line in machine.kernel_warnings() if "at rig" in line]
+        before = len(machine.kernel_warnings())
+        killed = machine.run(["sh", "-c", "mkdir /sys/fs/cgroup/small; cd /sys/fs/cgroup/small\n"
+                              "echo +memory >../cgroup.subtree_control; echo 2M >memory.max; echo 0 >cgroup.procs; head -c 9M /dev/zero | tail"])
+        assert "Memory cgroup out of memory" in machine.console(), killed
+        assert len(machine.kernel_warnings()) == before, "an OOM kill is no fault of the kernel"
         job = machine.popen(["sh", "-c", "echo c >/proc/sysrq-trigger; sleep 60"])
         with pytest.raises(VmError, match="Kernel panic"):
             job.wait(timeout=60)

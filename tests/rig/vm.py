@@ -27,6 +27,9 @@ KERNEL_WARNING = re.compile(
     r"WARNING: |BUG: |Oops|Call Trace|RIP: |general protection|INFO: task|self-detected stall"
     r"|detected stalls|soft lockup|refcount_t|UBSAN: |list_(add|del) corruption|Kernel panic"
     r"|invalid opcode|unregister_netdevice: waiting")
+# What the kernel reports when a cgroup has come to its limit, with a trace: no fault, it was told to.
+CGROUP_OOM_REPORT = re.compile(r"^[^\n]* invoked oom-killer: .*?^[^\n]*Memory cgroup out of memory: "
+                               r"Killed process [^\n]*$", re.MULTILINE | re.DOTALL)
 # loglevel=5 shows warnings and worse (a WARN's trace is a warning) on the serial console, which is
 # slow under emulation. mitigations=off: they cost time and nobody attacks this guest.
 KERNEL_ARGUMENTS = "console=ttyS0 loglevel=5 panic=-1 mitigations=off"
@@ -242,7 +245,8 @@ class Vm:
 
     def kernel_warnings(self):
         """The lines of the console that tell of a kernel's fault, since the boot."""
-        return [line for line in self.console().splitlines() if KERNEL_WARNING.search(line)]
+        lines = CGROUP_OOM_REPORT.sub("", self.console()).splitlines()
+        return [line for line in lines if KERNEL_WARNING.search(line)]
 
     def stop(self):
         """Ends the machine at once; what jobs wrote into the work folder is on the host already.
