@@ -4,8 +4,10 @@
     python3 -I -S harass.py WHAT -- COMMAND...
 
 WHAT: stop (SIGSTOP and SIGCONT), trace (a debugger interrupts each thread, and lets it go on), freeze
-FOLDER (of a cgroup with the command in it), cpu (the second one goes off and on). Says in the last line
-of stderr how many times, and ends as the command ended. Standard library only: it runs in the guest.
+FOLDER (of a cgroup with the command in it), cpu (the second one goes off and on). It begins when the
+command has given CAP_BPF away, since the kernel starts anew to verify a BPF program whenever a signal
+comes; with "early" in front of WHAT, at once. Says in the last line of stderr how many times, and ends
+as the command ended. Standard library only: it runs in the guest.
 """
 import contextlib
 import ctypes
@@ -18,6 +20,7 @@ import time
 
 PTRACE_CONT, PTRACE_SEIZE, PTRACE_INTERRUPT = 7, 0x4206, 0x4207
 WALL = 0x40000000  # __WALL of waitpid(2): threads too
+CAP_BPF = 39
 CPU = "/sys/devices/system/cpu/cpu1/online"
 
 
@@ -28,6 +31,18 @@ def write(path, text):
 
 def pause(least_s, most_s):
     time.sleep(random.uniform(least_s, most_s))
+
+
+def wait_until_unprivileged(pid):
+    while True:
+        try:
+            with open(f"/proc/{pid}/status", encoding="ascii") as file:
+                state = dict(line.split(":", 1) for line in file)
+        except FileNotFoundError:
+            return
+        if not int(state["CapEff"], 16) >> CAP_BPF & 1 or state["State"].split()[0] == "Z":
+            return
+        time.sleep(0.002)
 
 
 def stop(process):
@@ -94,10 +109,13 @@ def trace(process):
 
 def main():
     dashes = sys.argv.index("--")
-    what, *arguments = sys.argv[1:dashes]
+    early = sys.argv[1] == "early"
+    what, *arguments = sys.argv[2 if early else 1:dashes]
     into = arguments[0] if what == "freeze" else None
     process = subprocess.Popen(
         sys.argv[dashes + 1:], preexec_fn=into and (lambda: write(f"{into}/cgroup.procs", "0")))
+    if not early:
+        wait_until_unprivileged(process.pid)
     times = sum(1 for _ in {"stop": stop, "trace": trace, "freeze": freeze,
                             "cpu": cpu}[what](process, *arguments))
     process.wait()
