@@ -7,12 +7,12 @@ failed. Each guest's kernel log is looked at in the end.
 """
 import os
 import shutil
-import typing
 
 import pytest
 
 from kit.content import BORDERS, MIB
 from kit.guest import GuestProgram
+from rig.kernels import KERNELS
 from rig.vm import Vm
 
 SIZES = [0, *BORDERS, 8 * MIB + 1, 64 * MIB]
@@ -31,24 +31,8 @@ cp "$1"/payloads/* /mnt/files
 """
 
 
-class Kernel(typing.NamedTuple):
-    """setup: its name in tools/setup.sh vm-NAME. proof: a shell command that fails if the kernel is not
-    what its name and arguments say."""
-
-    setup: str
-    arguments: str
-    proof: str
-
-
-KERNELS = {
-    "bookworm": Kernel("bookworm", "", "uname -r | grep '^6[.]1[.]'"),
-    # Locked down on top of all else, so that it costs no boot of its own.
-    "trixie": Kernel("trixie", "lockdown=confidentiality",
-                     "grep -F '[confidentiality]' /sys/kernel/security/lockdown"),
-    "sid": Kernel("sid", "", "! dmesg | grep 'Dynamic Preempt: full'"),
-    "sid-full": Kernel("sid", "preempt=full", "dmesg | grep 'Dynamic Preempt: full'"),
-    "rt": Kernel("rt", "", "uname -v | grep -w PREEMPT_RT"),
-}
+def pytest_addoption(parser):
+    parser.addoption("--kernel", choices=list(KERNELS), help="run only on this kernel")
 
 
 def pytest_configure(config):
@@ -70,16 +54,19 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """One boot a kernel: pytest itself groups by the number of a parameter, and a test that runs on
     some of the kernels only counts them differently."""
     numbers = {name: number for number, name in enumerate(KERNELS)}
+    only = config.getoption("--kernel", None)
 
-    def boot(item):
-        name = item.callspec.params.get("vm") if hasattr(item, "callspec") else None
-        return numbers.get(name, -1), item.get_closest_marker("fresh_boot") is None
+    def kernel(item):
+        return item.callspec.params.get("vm") if hasattr(item, "callspec") else None
 
-    items.sort(key=boot)
+    others = [item for item in items if only and kernel(item) not in (only, None)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = sorted((item for item in items if item not in others), key=lambda item: (
+        numbers.get(kernel(item), -1), item.get_closest_marker("fresh_boot") is None))
 
 
 @pytest.fixture(scope="session")

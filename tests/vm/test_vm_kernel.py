@@ -8,6 +8,7 @@ import pytest
 
 from kit.content import MIB
 from kit.strace import Way
+from rig.kernels import KERNELS
 from rig.process import REPO
 
 FRAMING_BYTES_MAX = 4096
@@ -39,6 +40,8 @@ def test_doctor(vm, guest, ceph):
                  "credentials", "endpoint"):
         assert re.search(rf"^ok +{name}  ", result.stdout, re.M), f"{name} in\n{result}"
     assert vm.kernel_release in result.stdout
+    mode = "confidentiality" if "lockdown" in KERNELS[vm.name].arguments else "none"
+    assert re.search(rf"^info +lockdown  .*\[{mode}\]", result.stdout, re.M), result
     assert re.search(r"^info +TLS statistics  .*kTLS senders since boot: \d+ in software",
                      result.stdout, re.M), result
 
