@@ -77,7 +77,7 @@ def vm(request, work_dir, payloads):
     kernel = KERNELS[request.param]
     with Vm(kernel.setup, append=kernel.arguments, share=work_dir) as machine:
         machine.name, machine.number = request.param, list(KERNELS).index(request.param)
-        prepared = machine.run(["sh", "-c", PREPARE, "sh", work_dir])
+        prepared = machine.run(["sh", "-c", PREPARE, "sh", work_dir], timeout=180)
         assert prepared.returncode == 0, prepared
         proven = machine.run(["sh", "-c", kernel.proof])
         assert proven.returncode == 0, f"{request.param}: {proven}\n{machine.dmesg()}"
