@@ -172,8 +172,8 @@ test-bpf: bpf-tests ## the BPF program, loaded and run on this kernel (root)
 test-integration: all ## this machine against Ceph RGW and OpenStack Swift (root)
 	PYTHON=$(PYTHON) tools/run-pytest.sh tests/rig tests/integration
 
-test-vm: all ## Debian's kernels with kTLS in VMs against both servers (root)
-	PYTHON=$(PYTHON) tools/run-pytest.sh tests/vm
+test-vm: all bpf-tests ## Debian's kernels with kTLS in VMs against both servers (root)
+	PYTHON=$(PYTHON) tools/run-vm-tests.sh
 
 mutants: ## break a copy of the tree in many ways; the tests have to notice each (root; ONLY=name)
 	$(PYTHON) tests/mutants/run.py $(if $(ONLY),"$(ONLY)")
