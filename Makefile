@@ -178,6 +178,12 @@ test-vm: all bpf-tests ## Debian's kernels with kTLS in VMs against both servers
 mutants: ## break a copy of the tree in many ways; the tests have to notice each (root; ONLY=name)
 	$(PYTHON) tests/mutants/run.py $(if $(ONLY),"$(ONLY)")
 
+# SECONDS is the time of the whole run; bash knows another variable of that name.
+soak: SECONDS := 300
+soak: $(B)/soak ## taps under attack: SECONDS=300 or TRANSFERS=, SEED=, KERNELS="bookworm sid": in VMs (root)
+	tools/soak.sh "$(KERNELS)" $(if $(TRANSFERS),--transfers $(TRANSFERS),--seconds $(SECONDS)) \
+	    $(if $(SEED),--seed $(SEED))
+
 # --- checks ------------------------------------------------------------------------------------
 
 C_FILES := $(sort $(shell find user include bpf tests -name '*.[ch]'))
@@ -212,8 +218,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all help install clean demo test unit-tests bpf-tests test-unit test-bpf \
-        test-integration test-vm mutants check check-format check-layers check-shell \
-        check-tidy check-cppcheck fuzzers fuzz test-fuzz-seeds
+        test-integration test-vm mutants soak fuzzers fuzz test-fuzz-seeds check check-format \
+        check-layers check-shell check-tidy check-cppcheck
 
 -include $(OBJ:.o=.d) $(SOAK_OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(wildcard $(B)/san/tests/*/*.d) \
          $(FUZZ_OBJ:.o=.d) $(wildcard $(B)/fuzz/tests/fuzz/*.d)

@@ -13,7 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "soak_plan.h"
 #include "soak_upload.h"
 
@@ -66,23 +65,20 @@ static void storm(struct soak_board *board)
 
 /* --- ptrace --- */
 
-/* Wait until the tracee stands, and let it go on as a debugger does. False: it stands no more. */
-static bool resume_stopped(pid_t tid, bool detach)
+/* Wait until the tracee stands, however long that takes: given up it would stand for ever. Then let
+ * it go on as a debugger does. False: it has ended, or everything has. */
+static bool resume_stopped(const struct soak_board *board, pid_t tid, bool detach)
 {
-    deadline_t deadline = clock_deadline_in_ms(2000);
     int status;
+    pid_t got;
 
-    for (;;) {
-        pid_t got = waitpid(tid, &status, WNOHANG | __WALL);
-
-        if (got < 0 || (got > 0 && !WIFSTOPPED(status)))
-            return false;
-        if (got > 0)
-            break;
-        if (clock_left_ms(deadline) == 0)
+    while ((got = waitpid(tid, &status, WNOHANG | __WALL)) == 0) {
+        if (board->over)
             return false;
         usleep(50);
     }
+    if (got < 0 || !WIFSTOPPED(status))
+        return false;
     int number = WSTOPSIG(status);
     bool is_event = status >> 16 == PTRACE_EVENT_STOP;
 
@@ -106,11 +102,11 @@ static void trace(struct soak_board *board)
                 if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) == 0)
                     board->interrupts++;
                 pause_below_us(300);
-                goes_on = resume_stopped(tid, false);
+                goes_on = resume_stopped(board, tid, false);
                 pause_below_us(1000);
             }
             ptrace(PTRACE_INTERRUPT, tid, 0, 0);
-            resume_stopped(tid, true);
+            resume_stopped(board, tid, true);
         }
         pause_below_us(2000);
     }
