@@ -311,6 +311,8 @@ int main(int argc, char **argv)
     struct soak_board *board =
         mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct settings settings;
+    struct tls_self_test test;
+    struct err e;
     pid_t attackers[SOAK_ATTACKERS_MAX];
     const struct rlimit files = {.rlim_cur = 65536, .rlim_max = 65536};
 
@@ -322,7 +324,10 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     printf("soak: seed %" PRIu64 "\n", board->seed);
     setrlimit(RLIMIT_NOFILE, &files);
-    (void)tls_probe_module(); /* has the kernel load its tls module */
+    /* Have the kernel load its tls module and the common cipher before all taps ask for them. */
+    (void)tls_probe_module();
+    if (tls_self_test_run(&test, &e) < 0)
+        fprintf(stderr, "soak: %s\n", e.text);
     own_network();
     snprintf(board->folder, sizeof board->folder, "%s/s3-ktls-soak.XXXXXX", settings.dir);
     if (!mkdtemp(board->folder))
@@ -337,6 +342,7 @@ int main(int argc, char **argv)
     if (start_uploaders(board)) {
         board->end_ns = clock_now_ns() + (int64_t)(settings.seconds * 1e9);
         attacking = soak_attack_start(board, attackers);
+        board->attacked = true;
         watch(board);
         code =
             soak_judge_run(board, (double)(clock_now_ns() - begin_ns) / 1e9, settings.require_ktls);

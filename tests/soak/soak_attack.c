@@ -59,7 +59,7 @@ static void storm(struct soak_board *board)
 
             board->signals += syscall(SYS_tgkill, slot->pid, slot->tid, number) == 0;
         }
-        pause_below_us(2000);
+        pause_below_us(4000);
     }
 }
 
@@ -75,7 +75,7 @@ static bool resume_stopped(const struct soak_board *board, pid_t tid, bool detac
     while ((got = waitpid(tid, &status, WNOHANG | __WALL)) == 0) {
         if (board->over)
             return false;
-        usleep(50);
+        usleep(200);
     }
     if (got < 0 || !WIFSTOPPED(status))
         return false;
@@ -128,7 +128,7 @@ static void rewrite(struct soak_board *board)
         _exit(2);
     }
     while (!board->over) {
-        for (unsigned i = 0; i < board->taps; i++) {
+        for (unsigned i = 0; i < board->taps / 4; i++) {
             struct soak_slot *slot = choose_slot(board);
             struct soak_plan plan;
 
@@ -139,7 +139,7 @@ static void rewrite(struct soak_board *board)
                 bytes[(size_t)plan.offset + soak_random_below(&state, plan.bytes)] ^= 0xff;
             board->rewrites++;
         }
-        pause_below_us(200);
+        pause_below_us(1000);
     }
 }
 

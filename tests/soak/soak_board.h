@@ -76,6 +76,7 @@ struct soak_board {
 
     _Atomic uint64_t next;  /* number of the next transfer */
     _Atomic unsigned ready; /* taps that have started */
+    _Atomic bool attacked;  /* the attackers have started: so may the transfers */
     _Atomic bool over;      /* all uploaders have ended: everybody else may */
     _Atomic pid_t uploaders[SOAK_PROCESSES_MAX];
     struct soak_slot slots[SOAK_TAPS_MAX];

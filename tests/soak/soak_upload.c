@@ -282,7 +282,13 @@ static void *lane_main(void *argument)
     for (int kind = SENDER_SENDFILE; kind <= SENDER_SPLICE; kind++)
         if (sender_open(&lane->senders[kind], kind, TAP_WINDOW_BYTES, &e) < 0)
             die("sender", &e);
+    /* The first connections make the kernel load and test its ciphers, in peace. */
+    const struct soak_plan first = {.narrow = false};
+    if (have_connection(lane, &first, &e) < 0)
+        die("the first connection", &e);
     board->ready++;
+    while (!board->attacked)
+        usleep(1000);
     while (clock_now_ns() < board->end_ns) {
         uint64_t number = board->next++;
 

@@ -9,11 +9,11 @@ TRANSFERS = 950
 
 def test_no_digest_is_wrong_under_attack(vm, work_dir, capsys):
     soak = shutil.copy(build(), work_dir / "soak")
-    ended = vm.run([soak, "--transfers", str(TRANSFERS), "--seed", "2", "--large", "8",
+    ended = vm.run([soak, "--transfers", str(TRANSFERS), "--seed", "2", "--large", "8", "--taps", "32",
                     "--dir", "/mnt/files", "--require-ktls"], timeout=600)
     with capsys.disabled():
         print(f"\n{ended.stdout}", end="")
     said = assert_soaked(ended.returncode, ended.stdout + ended.stderr, TRANSFERS)
     assert said["kernel"] == vm.kernel_release
-    assert said["ktls_connections"] >= 64
+    assert said["ktls_connections"] >= 32
     assert said["openssl_connections"] == 0
