@@ -201,13 +201,41 @@ static void test_broken_file(void **state)
     config_free(&c);
 }
 
+static void masked(const struct credentials *c, const char *text, const char *expected)
+{
+    char copy[200];
+    snprintf(copy, sizeof copy, "%s", text);
+    credentials_mask(c, copy);
+    assert_string_equal(copy, expected);
+}
+
+static void test_masks(void **state)
+{
+    (void)state;
+    char id[] = "id-id-id-id", secret[] = "secretsecret", token[] = "token12345";
+    struct credentials c = {
+        .access_key_id = id, .secret_access_key = secret, .session_token = token};
+    masked(&c, "", "");
+    masked(&c, "id-id-id-id of secretsecret", "id-id-id-id of ************");
+    masked(&c, "token12345token12345, token12345", "********************, **********");
+    masked(&c, "cut off: token123...", "cut off: ********...");
+    masked(&c, "cut off: token12...", "cut off: token12...");
+    masked(&c, "ttoken12345", "t**********");
+    masked(&c, "AWS4-HMAC-SHA256 Credential=a, Signature=0af; try again",
+           "********************************************; try again");
+    masked(&c, "AWS4-HMAC-SHA256 Credential=a, Signa", "************************************");
+    masked(&c, "please use AWS4-HMAC-SHA256", "please use AWS4-HMAC-SHA256");
+    masked(&(struct credentials){0}, "secretsecret", "secretsecret");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),      cmocka_unit_test(test_profiles_do_not_mix),
-        cmocka_unit_test(test_half_pairs), cmocka_unit_test(test_characters),
-        cmocka_unit_test(test_long_token), cmocka_unit_test(test_unsupported),
-        cmocka_unit_test(test_none),       cmocka_unit_test(test_broken_file),
+        cmocka_unit_test(test_order),       cmocka_unit_test(test_profiles_do_not_mix),
+        cmocka_unit_test(test_half_pairs),  cmocka_unit_test(test_characters),
+        cmocka_unit_test(test_long_token),  cmocka_unit_test(test_unsupported),
+        cmocka_unit_test(test_masks),       cmocka_unit_test(test_none),
+        cmocka_unit_test(test_broken_file),
     };
     return cmocka_run_group_tests(tests, home_make, home_remove);
 }
