@@ -63,9 +63,9 @@ def server_environment(server, scheme="https", guest=False):
 class Running:
     """A run that goes on."""
 
-    def __init__(self, program, process, argv, secrets):
+    def __init__(self, program, process, argv, secrets, began):
         self.program, self.process, self.argv, self.secrets = program, process, argv, secrets
-        self.began = time.monotonic()
+        self.began = began
 
     @property
     def pid(self):
@@ -116,7 +116,9 @@ class Program:
                    if len(env.get(name, "")) >= 8} | set(options.pop("secrets", ()))
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
                    "stderr": subprocess.PIPE, "start_new_session": True, **options}
-        return Running(self, subprocess.Popen(argv, env=env, **options), argv, secrets)
+        # Before: on a busy machine this process may go on long after the program began.
+        began = time.monotonic()
+        return Running(self, subprocess.Popen(argv, env=env, **options), argv, secrets, began)
 
     def run(self, args, env=None, timeout=60, **options):
         return self.popen(args, env, **options).wait(timeout)
