@@ -69,6 +69,9 @@ static void test_c1_controls(void **state)
             "a\xc2\x9b"
             "31mb \xc2\xa0 \xc3\x9b \xc2\x80\xc2");
     assert_string_equal(e.text, "a??31mb \xc2\xa0 \xc3\x9b ??\xc2");
+    /* And so do single bytes, to a terminal that is set to Latin-1. */
+    err_set(&e, ERR_FILE, 0, "%s", "a\x9b[31mb \xe9 \xf0\x9f\x98\x80 \xe0\x9b\x85");
+    assert_string_equal(e.text, "a?[31mb \xe9 \xf0\x9f\x98\x80 \xe0??");
 }
 
 static void test_lengths(void **state)
@@ -94,7 +97,11 @@ static void test_lengths(void **state)
         text[n] = 0;
         err_sys(&guarded.e, ERR_FILE, ENOENT, "%s", text);
         text[n] = 'x';
-        assert_true(strlen(guarded.e.text) < ERR_TEXT_BYTES);
+        /* The cause is what a long name must not push out. */
+        assert_int_equal(strlen(guarded.e.text), ERR_TEXT_BYTES - 1);
+        static const char cause[] = "...: No such file or directory";
+        len = strlen(guarded.e.text);
+        assert_string_equal(guarded.e.text + len - (sizeof cause - 1), cause);
         assert_memory_equal(guarded.behind, "gggggggggggggggg", 16);
     }
 }

@@ -9,15 +9,21 @@
 
 #include "base/text.h"
 
-__attribute__((format(printf, 4, 0))) static void err_fill(struct err *e, enum err_class class,
-                                                           int errnum, const char *fmt, va_list ap)
+/* The text, cut to what fits, and behind it ": " and `cause`, which is never cut. */
+__attribute__((format(printf, 5, 0))) static void err_fill(struct err *e, enum err_class class,
+                                                           int errnum, const char *cause,
+                                                           const char *fmt, va_list ap)
 {
+    size_t size = sizeof e->text - (cause ? strlen(cause) + 2 : 0);
     e->class = class;
     e->errnum = errnum;
-    int n = vsnprintf(e->text, sizeof e->text, fmt, ap);
-    if (n >= (int)sizeof e->text)
-        memcpy(e->text + sizeof e->text - 4, "...", 4);
-    text_make_printable(e->text, strlen(e->text));
+    int n = vsnprintf(e->text, size, fmt, ap);
+    if (n >= (int)size)
+        memcpy(e->text + size - 4, "...", 4);
+    size_t len = strlen(e->text);
+    text_make_printable(e->text, len);
+    if (cause)
+        snprintf(e->text + len, sizeof e->text - len, ": %s", cause);
 }
 
 int err_set(struct err *e, enum err_class class, int errnum, const char *fmt, ...)
@@ -25,7 +31,7 @@ int err_set(struct err *e, enum err_class class, int errnum, const char *fmt, ..
     if (e) {
         va_list ap;
         va_start(ap, fmt);
-        err_fill(e, class, errnum, fmt, ap);
+        err_fill(e, class, errnum, NULL, fmt, ap);
         va_end(ap);
     }
     return errnum ? -errnum : -EINVAL;
@@ -34,14 +40,11 @@ int err_set(struct err *e, enum err_class class, int errnum, const char *fmt, ..
 int err_sys(struct err *e, enum err_class class, int errnum, const char *fmt, ...)
 {
     if (e) {
+        char sysbuf[128];
         va_list ap;
         va_start(ap, fmt);
-        err_fill(e, class, errnum, fmt, ap);
+        err_fill(e, class, errnum, strerror_r(errnum, sysbuf, sizeof sysbuf), fmt, ap);
         va_end(ap);
-        size_t used = strlen(e->text);
-        char sysbuf[128];
-        const char *sys = strerror_r(errnum, sysbuf, sizeof sysbuf);
-        snprintf(e->text + used, sizeof e->text - used, ": %s", sys);
     }
     return errnum ? -errnum : -EINVAL;
 }

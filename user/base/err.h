@@ -25,7 +25,8 @@ enum err_class {
     ERR_SIGTERM = 143,
 };
 
-enum { ERR_TEXT_BYTES = 1024 };
+/* Room for a key of 1,024 bytes, a name and what is said about them. */
+enum { ERR_TEXT_BYTES = 2048 };
 
 struct err {
     enum err_class class;
@@ -42,7 +43,7 @@ struct err {
 int err_set(struct err *e, enum err_class class, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* As err_set(), and adds ": " and the system's text for errnum. */
+/* As err_set(), and adds ": " and the system's text for errnum, which is not cut. */
 int err_sys(struct err *e, enum err_class class, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 

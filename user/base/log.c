@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/text.h"
 
 static enum log_level level = LOG_LEVEL_NORMAL;
@@ -18,7 +19,7 @@ void log_set_level(enum log_level new_level)
 __attribute__((format(printf, 2, 0))) static void log_line(const char *kind, const char *fmt,
                                                            va_list ap)
 {
-    char line[2048];
+    char line[ERR_TEXT_BYTES + 64];
     int used = snprintf(line, sizeof line, "s3-ktls: %s", kind);
     int n = vsnprintf(line + used, sizeof line - (size_t)used, fmt, ap);
     size_t len = (size_t)used + (n > 0 ? (size_t)n : 0);

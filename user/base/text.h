@@ -5,8 +5,14 @@
 
 #include <stddef.h>
 
-/* Replace every control character among the first n bytes by '?': C0, DEL, and C1 as UTF-8 has it
- * (C2 80 to C2 9F), which terminals obey too. Nothing else is changed. */
+/* Bytes of the UTF-8 sequence that `text` (which ends in NUL) begins with (RFC 3629: no surrogates,
+ * nothing overlong), 0 if it is none. */
+size_t text_utf8_bytes(const char *text);
+
+/* Replace every control character among the first n bytes (a NUL must come somewhere behind them)
+ * by
+ * '?': C0, DEL, and C1, as UTF-8 has it (C2 80 to C2 9F) and as single bytes of no UTF-8 (80 to
+ * 9F), since terminals obey both. Nothing else is changed. */
 void text_make_printable(char *text, size_t n);
 
 #endif

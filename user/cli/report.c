@@ -147,13 +147,29 @@ static const char *class_name(enum err_class class)
     return "none";
 }
 
+/* JSON is UTF-8, names of files are bytes: what is no UTF-8 is written \xNN, as ls and Python do.
+ */
+static json_t *json_message(const char *text)
+{
+    char escaped[4 * ERR_TEXT_BYTES];
+    size_t used = 0;
+    for (const char *p = text; *p;) {
+        size_t n = text_utf8_bytes(p);
+        if (n)
+            memcpy(escaped + used, p, n);
+        else
+            snprintf(escaped + used, 5, "\\x%02x", (unsigned char)*p);
+        used += n ? n : 4;
+        p += n ? n : 1;
+    }
+    return json_stringn(escaped, used);
+}
+
 void report_print_json_error(const struct err *error)
 {
-    json_t *message = json_string(error->text);
-    if (!message)
-        message = json_string("(not UTF-8; see stderr)");
-    json_t *object = json_pack("{s:{s:s, s:i, s:o}}", "error", "class", class_name(error->class),
-                               "exit_code", (int)error->class, "message", message);
+    json_t *object =
+        json_pack("{s:{s:s, s:i, s:o}}", "error", "class", class_name(error->class), "exit_code",
+                  (int)error->class, "message", json_message(error->text));
     if (json_print_line(object) < 0)
         printf("{\"error\":{\"class\":\"%s\",\"exit_code\":%d,"
                "\"message\":\"(no memory; see stderr)\"}}\n",

@@ -6,34 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
 
 enum { BUCKET_BYTES_MIN = 3, HOST_LABEL_BYTES_MAX = 63, HOST_NAME_BYTES_MAX = 253 };
 
-/* Bytes of the UTF-8 sequence at s (RFC 3629: no surrogates, nothing overlong), 0 if it is none. */
-static size_t utf8_sequence(const unsigned char *s)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (*s < 0x80)
-        return 1;
-    size_t n = (*s & 0xe0) == 0xc0 ? 2 : (*s & 0xf0) == 0xe0 ? 3 : (*s & 0xf8) == 0xf0 ? 4 : 0;
-    if (!n)
-        return 0;
-    uint32_t code = *s & (0x7fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (s[i] & 0x3fu);
-    }
-    bool is_surrogate = code >= 0xd800 && code <= 0xdfff;
-    return code < least[n] || code > 0x10ffff || is_surrogate ? 0 : n;
-}
-
 static bool is_utf8(const char *s)
 {
-    for (const unsigned char *p = (const unsigned char *)s; *p;) {
-        size_t n = utf8_sequence(p);
+    for (const char *p = s; *p;) {
+        size_t n = text_utf8_bytes(p);
         if (!n)
             return false;
         p += n;
@@ -116,6 +99,11 @@ int s3_object_parse(struct s3_object *out, const char *s3_uri, const char *file_
     if (!last || !*last)
         return err_set(e, ERR_USAGE, EINVAL, "'%s': no key, and no file name to take for it",
                        s3_uri);
+    if (!is_utf8(last))
+        return err_set(e, ERR_FILE, EILSEQ,
+                       "the name of the file '%s' is not valid UTF-8, as keys must be: give a key, "
+                       "s3://BUCKET/KEY",
+                       last);
     char whole[S3_KEY_SIZE + 1]; /* one more, so that what is too long shows as that */
     snprintf(whole, sizeof whole, "%s%s", key, last);
     return object_set(out, bucket, bucket_bytes, whole, e);

@@ -26,7 +26,7 @@ struct s3_object {
 /* s3://BUCKET/KEY; a key that ends in '/', or none, gets the last component of file_path (which
  * must then have one). Bucket: 3 to 255 of letters, digits, '.', '-', '_'. Key: valid UTF-8, no
  * NUL, at most 1,024 bytes, no '.' or '..' component (clients and proxies fold them, and the
- * signature would not hold). ERR_USAGE. */
+ * signature would not hold). ERR_USAGE; ERR_FILE where the file's name is no UTF-8. */
 int s3_object_parse(struct s3_object *out, const char *s3_uri, const char *file_path,
                     struct err *e);
 /* The same checks for a bucket and a key given apart. */
