@@ -18,7 +18,7 @@ STORE = {"--endpoint-url", "--region", "--profile", "--ca-bundle", "--no-sign-re
 COMMON = {"--verbose", "-v", "--help", "-h"}
 OPTIONS = {
     "put": STORE | COMMON | {"--addressing-style", "--timeout", "--sender", "--hash", "--framing", "--chunk-size", "--require-ktls",
-                             "--json", "--quiet", "-q"},
+                             "--require-stable", "--json", "--quiet", "-q"},
     "hash": COMMON | {"--sender"},
     "doctor": STORE | COMMON,
 }

@@ -55,6 +55,8 @@ static const struct option_spec specs[] = {
      "payload of one aws-chunked chunk, 8K to 16M"},
     {"require-ktls", 0, KIND_FLAG, COMMAND_PUT, AT(require_ktls), NULL, NULL,
      "fail unless the kernel encrypts"},
+    {"require-stable", 0, KIND_FLAG, COMMAND_PUT, AT(require_stable), NULL, NULL,
+     "refuse if size, mtime or ctime of the file moved before its end was sent"},
     {"connect-timeout", 0, KIND_SECONDS, STORE, AT(connect_timeout_ms), "SECONDS", "10",
      "for name, TCP and TLS together"},
     {"timeout", 0, KIND_SECONDS, COMMAND_PUT, AT(timeout_ms), "SECONDS", "60",

@@ -39,7 +39,7 @@ struct options {
     int addressing, sender, hash, framing;
     bool framing_given;
     bool splice; /* COMMAND_SEED */
-    bool no_sign_request, require_ktls, json, verbose, quiet, help, version;
+    bool no_sign_request, require_ktls, require_stable, json, verbose, quiet, help, version;
     int64_t chunk_bytes;
     int64_t connect_timeout_ms, timeout_ms;
 };

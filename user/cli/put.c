@@ -37,7 +37,7 @@ static int put_open_source(struct put *p, const char *path, struct err *e)
         return err_set(e, ERR_FILE, EFBIG,
                        "%s has %" PRIu64 " bytes; one PUT takes at most %" PRIu64
                        ", and multipart uploads are not part of this version",
-                       path, p->source.length, PUT_BYTES_MAX);
+                       p->source.name, p->source.length, PUT_BYTES_MAX);
     return 0;
 }
 
@@ -92,11 +92,13 @@ static int put_report(const struct put *p, const struct options *o,
         .moved_by = read ? "read" : sender_name(p->session.sender),
         .engine_info = p->session.engine ? &engine_info : NULL,
     };
-    if (result->source_changed)
+    if (result->source_change[0])
         log_warning(
-            "%s changed while it was sent: the object is what the SHA-256 says, but may be a "
-            "mix of the old and the new",
-            p->source.path);
+            "%s changed while it was sent (%s): %s, but may be a mix of the old and the new; "
+            "--require-stable refuses that",
+            p->source.name, result->source_change,
+            result->hashed ? "the object is what the SHA-256 says"
+                           : "the object has the right length");
     if (o->json)
         return report_print_json(&report, e);
     return o->quiet ? 0 : report_print_line(&report, e);
@@ -126,6 +128,7 @@ static int put_transfer(struct put *p, const struct options *o, int cancel_fd, s
                        .idle_timeout_ms = (int)o->timeout_ms,
                        .cancel_fd = cancel_fd},
         .require_ktls = o->require_ktls,
+        .require_stable = o->require_stable,
     };
     struct transfer_result result;
     int rc = transfer_run(&plan, &result, e);
@@ -154,7 +157,7 @@ int command_put(const struct options *o, int cancel_fd, struct err *e)
     rc = put_open_source(&p, o->command == COMMAND_SEED ? o->file : o->operands[0], e);
     if (rc < 0)
         goto out;
-    log_step("%s: %" PRIu64 " bytes, to %s%s", p.source.path, p.source.length,
+    log_step("%s: %" PRIu64 " bytes, to %s%s", p.source.name, p.source.length,
              p.address.host_header.data, p.address.path.data);
     if (!hashing)
         log_warning("--hash none: the store gets no checksum to verify (UNSIGNED-PAYLOAD)");

@@ -108,7 +108,7 @@ int report_print_json(const struct report *report, struct err *e)
         "s:f, "
         "s:f}",
         "bucket", json_text(report->object->bucket), "key", json_text(report->object->key), "bytes",
-        (json_int_t)r->bytes, "sha256", json_text(hex), "source_changed", r->source_changed,
+        (json_int_t)r->bytes, "sha256", json_text(hex), "source_changed", r->source_change[0] != 0,
         "hashed_by", r->hashed ? "bpf" : "none", "moved_by", report->moved_by, "encrypted_by",
         encrypted_by(r), "tls_version", json_text(r->tls_version), "tls_cipher",
         json_text(r->tls_cipher), "store",

@@ -36,4 +36,12 @@ ssize_t payload_feed(struct payload *p, size_t n, struct err *e);
  */
 int payload_send(struct payload *p, uint64_t n, bool more, struct err *e);
 
+/* Is there a byte more, whatever the sender says? 1 (and it is in *byte), 0, or a negative errno
+ * with `e` filled. */
+int payload_has_more(const struct payload *p, char *byte, struct err *e);
+
+/* Read the next byte into the program, for one that must leave the file before it leaves the
+ * machine. 0 or a negative errno with `e` filled. sent_bytes does not count it. */
+int payload_take_byte(struct payload *p, char *byte, struct err *e);
+
 #endif

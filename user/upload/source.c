@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,31 +20,67 @@ static const char *source_kind(mode_t mode)
     return "a device";
 }
 
+/* A path may be four times as long as a message, which must not lose its end, the cause. */
+static void source_name(char name[static SOURCE_NAME_SIZE], const char *path)
+{
+    enum { FRONT = 150, BACK = 350 };
+    size_t len = strlen(path);
+    if (!len)
+        path = "'' (an empty name)";
+    if (len < SOURCE_NAME_SIZE)
+        snprintf(name, SOURCE_NAME_SIZE, "%s", path);
+    else
+        snprintf(name, SOURCE_NAME_SIZE, "%.*s...%s", FRONT, path, path + len - BACK);
+}
+
+static int source_check_kind(const struct source *source, mode_t mode, struct err *e)
+{
+    if (S_ISREG(mode))
+        return 0;
+    return err_set(e, ERR_FILE, EINVAL, "%s is %s; only regular files will do", source->name,
+                   source_kind(mode));
+}
+
+static int source_fail_open(const struct source *source, int errnum, struct err *e)
+{
+    /* Only of a lease that conflicts, fcntl(2): the kernel has told its holder to give it up. */
+    if (errnum == EWOULDBLOCK)
+        return err_set(e, ERR_FILE, errnum,
+                       "cannot open %s: another program holds a lease on it (as file servers do) "
+                       "and was asked to give it up; try again",
+                       source->name);
+    return err_sys(e, ERR_FILE, errnum, "cannot open %s", source->name);
+}
+
 int source_open(struct source *source, const char *path, struct err *e)
 {
-    *source = (struct source){.fd = -1, .path = path};
+    *source = (struct source){.fd = -1};
+    source_name(source->name, path);
 
-    /* O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever. */
-    int rc, fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return err_sys(e, ERR_FILE, errno, "cannot open %s", path);
-
+    /* Before it is opened, too: that alone does something to a device, and lets go whoever waits to
+     * write into a FIFO. */
     struct stat st;
+    int rc = stat(path, &st) == 0 ? source_check_kind(source, st.st_mode, e) : 0;
+    if (rc < 0)
+        return rc;
+    /* O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return source_fail_open(source, errno, e);
+
     if (fstat(fd, &st) < 0) {
-        rc = err_sys(e, ERR_FILE, errno, "cannot stat %s", path);
+        rc = err_sys(e, ERR_FILE, errno, "cannot stat %s", source->name);
         goto fail;
     }
-    if (!S_ISREG(st.st_mode)) {
-        rc = err_set(e, ERR_FILE, EINVAL, "%s is %s; only regular files will do", path,
-                     source_kind(st.st_mode));
+    rc = source_check_kind(source, st.st_mode, e);
+    if (rc < 0)
         goto fail;
-    }
     if (st.st_size == 0) {
         /* procfs and sysfs say 0 and read more: an empty object would be a silent loss. */
         char byte;
         ssize_t n = pread(fd, &byte, 1, 0);
         if (n < 0) {
-            rc = err_sys(e, ERR_FILE, errno, "cannot read %s", path);
+            rc = err_sys(e, ERR_FILE, errno, "cannot read %s", source->name);
             goto fail;
         }
         if (n > 0) {
@@ -49,30 +88,69 @@ int source_open(struct source *source, const char *path, struct err *e)
                 err_set(e, ERR_FILE, EINVAL,
                         "%s says that it has 0 bytes, but has more (as files in /proc do); copy it "
                         "to a regular file first",
-                        path);
+                        source->name);
             goto fail;
         }
     }
     /* Left on, sendfile(2) would not wait for the disk. */
     if (fcntl(fd, F_SETFL, 0) < 0) {
-        rc = err_sys(e, ERR_FILE, errno, "cannot use %s", path);
+        rc = err_sys(e, ERR_FILE, errno, "cannot use %s", source->name);
         goto fail;
     }
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     source->fd = fd;
     source->length = (uint64_t)st.st_size;
     source->mtime = st.st_mtim;
+    source->ctime = st.st_ctim;
     return 0;
 fail:
     close(fd);
     return rc;
 }
 
-bool source_has_changed(const struct source *source)
+static void time_format(char text[static 40], const struct timespec *t)
+{
+    struct tm tm;
+    if (!gmtime_r(&t->tv_sec, &tm) || !strftime(text, 40, "%Y-%m-%dT%H:%M:%S", &tm))
+        snprintf(text, 40, "%lld", (long long)t->tv_sec);
+    size_t len = strlen(text);
+    snprintf(text + len, 40 - len, ".%09ldZ", t->tv_nsec);
+}
+
+/* Append what moved, if it did. */
+static bool time_describe_change(char *text, const char *name, const struct timespec *from,
+                                 const struct timespec *to)
+{
+    if (from->tv_sec == to->tv_sec && from->tv_nsec == to->tv_nsec)
+        return false;
+    char old[40], new[40];
+    time_format(old, from);
+    time_format(new, to);
+    size_t len = strlen(text);
+    snprintf(text + len, SOURCE_CHANGE_SIZE - len, "%s%s from %s to %s", len ? ", " : "", name, old,
+             new);
+    return true;
+}
+
+bool source_describe_change(const struct source *source, char text[static SOURCE_CHANGE_SIZE])
 {
     struct stat st;
-    return fstat(source->fd, &st) < 0 || (uint64_t)st.st_size != source->length ||
-           st.st_mtim.tv_sec != source->mtime.tv_sec || st.st_mtim.tv_nsec != source->mtime.tv_nsec;
+    text[0] = 0;
+    if (fstat(source->fd, &st) < 0) {
+        snprintf(text, SOURCE_CHANGE_SIZE, "it can't be looked at any more, errno %d", errno);
+        return true;
+    }
+    if ((uint64_t)st.st_size != source->length)
+        snprintf(text, SOURCE_CHANGE_SIZE, "size from %" PRIu64 " to %lld bytes", source->length,
+                 (long long)st.st_size);
+    bool contents = time_describe_change(text, "mtime", &source->mtime, &st.st_mtim) || text[0];
+    bool ctime_moved = time_describe_change(text, "ctime", &source->ctime, &st.st_ctim);
+    if (ctime_moved && !contents) {
+        size_t len = strlen(text);
+        snprintf(text + len, SOURCE_CHANGE_SIZE - len,
+                 " alone: its name, links or attributes, or contents with the mtime set back");
+    }
+    return contents || ctime_moved;
 }
 
 void source_close(struct source *source)

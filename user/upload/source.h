@@ -10,22 +10,33 @@
 
 #include "base/err.h"
 
+enum {
+    SOURCE_NAME_SIZE = 512,
+    SOURCE_CHANGE_SIZE = 320,
+};
+
 struct source {
     int fd;
-    const char *path;      /* for messages; not owned */
-    off_t offset;          /* first byte of the range */
-    uint64_t length;       /* bytes of the range */
-    struct timespec mtime; /* when it was opened */
+    char name[SOURCE_NAME_SIZE];  /* the path for messages: a long one without its middle */
+    off_t offset;                 /* first byte of the range */
+    uint64_t length;              /* bytes of the range */
+    struct timespec mtime, ctime; /* when it was opened */
 };
 
 /*
- * Open a regular file for reading, whole. Never blocks on a FIFO. ERR_FILE names what it is if it
- * is no regular file, and why it can't be opened.
+ * Open a regular file for reading, whole. Never blocks on a FIFO, nor until somebody else gives up
+ * a lease on it. ERR_FILE names what it is if it is no regular file, and why it can't be opened.
  */
 int source_open(struct source *source, const char *path, struct err *e);
-/* Has its size or time of modification moved since it was opened? What was sent is then what its
- * digest says, but maybe a mix of the old and the new. */
-bool source_has_changed(const struct source *source);
+
+/*
+ * Have size, mtime or ctime moved since it was opened? Then true, and `text` says what moved, from
+ * where and to where. What was sent is then still what its digest says, but maybe a mix of the old
+ * and the new. ctime can't be set back, but moves with the name, links and attributes too. It is
+ * the open file that is looked at, whatever its path leads to now. Writes through a shared mapping
+ * move both times only where the page was clean (mmap(2), NOTES).
+ */
+bool source_describe_change(const struct source *source, char text[static SOURCE_CHANGE_SIZE]);
 void source_close(struct source *source);
 
 #endif

@@ -97,6 +97,39 @@ static int transfer_send_text(struct transfer *t, const struct buf *text, bool m
     return text->len ? conn_send(t->conn, text->data, text->len, more, e) : 0;
 }
 
+/*
+ * Is the file what it was when it was opened? Asked when all payload has left it and nothing that
+ * ends the body has left the machine: what happens to the file later can't get in any more, as the
+ * trailer fixes the bytes. (For --hash none see transfer_check_after().)
+ */
+static int transfer_check_source(struct transfer *t, struct err *e)
+{
+    if (!source_describe_change(t->plan->source, t->result->source_change) ||
+        !t->plan->require_stable)
+        return 0;
+    return err_set(e, ERR_FILE, ESTALE,
+                   "--require-stable: %s changed since it was opened (%s); nothing was stored; "
+                   "upload it when nobody writes to it, or a snapshot or copy of it",
+                   t->plan->source->name, t->result->source_change);
+}
+
+/*
+ * The last byte of a body without a trailer ends it, so with --require-stable it is read before the
+ * file is looked at and sent after: the only byte of payload that the program itself handles.
+ */
+static int transfer_send_last_byte(struct transfer *t, struct payload *payload, struct err *e)
+{
+    char last;
+    int rc = payload_take_byte(payload, &last, e);
+    if (rc == 0)
+        rc = transfer_check_source(t, e);
+    if (rc == 0)
+        rc = conn_send(t->conn, &last, 1, false, e);
+    if (rc == 0)
+        payload->sent_bytes++;
+    return rc;
+}
+
 /* All chunks, and the end of the body. As conn_send(). */
 static int transfer_send_body(struct transfer *t, struct err *e)
 {
@@ -110,6 +143,8 @@ static int transfer_send_body(struct transfer *t, struct err *e)
         .conn = t->conn,
         .cancel_fd = plan->connection.cancel_fd,
     };
+    /* Of a body without a trailer, which is one chunk. */
+    uint64_t held = !tapped && plan->require_stable ? 1 : 0;
     struct buf text;
     buf_init(&text, AWS_CHUNKED_TEXT_MAX);
     int rc = tapped ? tap_begin(plan->tap, e) : 0;
@@ -121,7 +156,9 @@ static int transfer_send_body(struct transfer *t, struct err *e)
             break;
         rc = transfer_send_text(t, &text, true, e);
         if (rc == 0)
-            rc = payload_send(&payload, bytes, tapped, e);
+            rc = payload_send(&payload, bytes - held, tapped || held, e);
+        if (rc == 0 && held)
+            rc = transfer_send_last_byte(t, &payload, e);
     }
     if (rc)
         goto out;
@@ -129,6 +166,8 @@ static int transfer_send_body(struct transfer *t, struct err *e)
     if (tapped) {
         char trailer[SHA256_BASE64_SIZE];
         rc = transfer_finish_tap(t, &payload, trailer, e);
+        if (rc == 0)
+            rc = transfer_check_source(t, e);
         if (rc < 0)
             goto out;
         buf_reset(&text);
@@ -186,7 +225,10 @@ static int transfer_put(struct transfer *t, struct err *e)
                      plan->chunk_bytes, tapped ? S3_TRAILER_NAME : NULL, SHA256_BASE64_SIZE - 1);
     exchange_begin(&t->exchange, t->conn, t->response, false, plan->connection.idle_timeout_ms);
 
-    int rc = transfer_send_put(t, e);
+    /* The head alone is the end of an empty body. */
+    int rc = transfer_check_source(t, e);
+    if (rc == 0)
+        rc = transfer_send_put(t, e);
     if (rc == CONN_ANSWERED)
         return transfer_answered_early(t, e);
     if ((rc == -EPIPE || rc == -ECONNRESET) && e->class == ERR_NET) {
@@ -200,7 +242,6 @@ static int transfer_put(struct transfer *t, struct err *e)
     if (rc < 0)
         return rc;
     t->body_complete = true;
-    t->result->source_changed = source_has_changed(plan->source);
     log_step("body complete: %" PRIu64 " bytes of payload sent", t->result->bytes);
 
     rc = exchange_read_answer(&t->exchange, e);
@@ -215,6 +256,23 @@ static int transfer_put(struct transfer *t, struct err *e)
         return s3_refusal(t->response, transfer_target(t, "PUT"), time(NULL), e);
     }
     return s3_object_info_read(t->response, transfer_target(t, "PUT"), &t->result->stored, e);
+}
+
+/*
+ * Without a hash, nothing fixes the bytes: on http they stay pages of the file until the peer has
+ * them, which it has when it answers. So the file is looked at once more.
+ */
+static int transfer_check_after(struct transfer *t, struct err *e)
+{
+    if (t->result->hashed || !source_describe_change(t->plan->source, t->result->source_change) ||
+        !t->plan->require_stable)
+        return 0;
+    return err_set(e, ERR_INTEGRITY, ESTALE,
+                   "--require-stable: %s changed before the store had answered (%s), and without a "
+                   "hash nothing tells which bytes s3://%s/%s got: an object exists there; delete "
+                   "it, and upload the file when nobody writes to it",
+                   t->plan->source->name, t->result->source_change, t->plan->object->bucket,
+                   t->plan->object->key);
 }
 
 /* It failed: of what, and may an object exist all the same? */
@@ -251,6 +309,8 @@ int transfer_run(const struct transfer_plan *plan, struct transfer_result *resul
         rc = transfer_put(&t, e);
     if (rc == 0)
         rc = transfer_confirm(&t, e);
+    if (rc == 0)
+        rc = transfer_check_after(&t, e);
     if (rc < 0)
         transfer_explain_outcome(&t, rc, e);
     /* Without a success nothing that was sent may look complete, so no orderly end either. */

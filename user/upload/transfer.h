@@ -27,6 +27,7 @@ struct transfer_plan {
     struct sender *sender;
     struct conn_options connection; /* host and port are the address's */
     bool require_ktls;
+    bool require_stable;
 };
 
 enum transfer_verdict {
@@ -37,7 +38,9 @@ enum transfer_verdict {
 /* What happened: all that the result line and the JSON object say. */
 struct transfer_result {
     uint64_t bytes;
-    bool source_changed; /* while it was sent: maybe a mix of the old and the new */
+    /* What of the file moved while it was sent, which is maybe a mix of the old and the new then;
+     * "" if nothing did. */
+    char source_change[SOURCE_CHANGE_SIZE];
     bool hashed;
     uint8_t sha256[SHA256_BYTES];
     enum transfer_verdict verdict;
