@@ -66,6 +66,26 @@ static int sink_drain(struct sink *sink, struct tap *tap, int cancel_fd, struct 
     return 0;
 }
 
+/*
+ * The sender moved less than was asked for. 1: that is the file's end, 0: go on, or a negative
+ * errno. To sendfile(2) and splice(2) a file may end before it does to read(2): they go by the page
+ * cache, for which a short answer of a FUSE file system is the end, even one that is told not to
+ * cache.
+ */
+static int hash_check_end(const struct payload *payload, ssize_t fed, struct err *e)
+{
+    char byte;
+    int has_more = payload_has_more(payload, &byte, e);
+    if (has_more <= 0)
+        return has_more < 0 ? has_more : 1;
+    if (fed)
+        return 0;
+    return err_set(e, ERR_FILE, EIO,
+                   "%s ends at byte %lld for %s, but has more for read(2), as on some FUSE file "
+                   "systems; copy it to a regular file first",
+                   payload->source->name, (long long)payload->offset, sender_name(payload->sender));
+}
+
 int hash_file(struct tap_result *result, struct tap *tap, struct sender *sender,
               const struct source *source, int cancel_fd, struct err *e)
 {
@@ -82,7 +102,11 @@ int hash_file(struct tap_result *result, struct tap *tap, struct sender *sender,
             rc = (int)fed;
         else
             rc = sink_drain(&sink, tap, cancel_fd, e);
-        ended = fed < (ssize_t)want;
+        if (rc == 0 && fed < (ssize_t)want) {
+            rc = hash_check_end(&payload, fed, e);
+            ended = rc > 0;
+            rc = rc < 0 ? rc : 0;
+        }
     }
     if (rc == 0)
         rc = tap_finish(tap, result, e);
