@@ -32,7 +32,7 @@ enum soak_attack {
 /* Why a transfer was refused: stable names for what struct err says in words. */
 enum soak_cause {
     SOAK_HASHED_DIFFERS,
-    SOAK_NO_ROOM,
+    SOAK_SHORT_OF_MEMORY,
     SOAK_TCP_DIFFERS,
     SOAK_LEFT_INSIDE,
     SOAK_DROPPED,

@@ -9,7 +9,7 @@
 
 static const char *const cause_names[SOAK_CAUSES] = {
     [SOAK_HASHED_DIFFERS] = "hashed-differs",
-    [SOAK_NO_ROOM] = "no-room",
+    [SOAK_SHORT_OF_MEMORY] = "short-of-memory",
     [SOAK_TCP_DIFFERS] = "tcp-differs",
     [SOAK_LEFT_INSIDE] = "left-inside",
     [SOAK_DROPPED] = "dropped",
@@ -48,7 +48,7 @@ static enum soak_cause find_cause(const struct err *e)
         const char *text;
         enum soak_cause cause;
     } words[] = {
-        {" hashed", SOAK_HASHED_DIFFERS},   {"no room", SOAK_NO_ROOM},
+        {" hashed", SOAK_HASHED_DIFFERS},   {"short of socket memory", SOAK_SHORT_OF_MEMORY},
         {"TCP counted", SOAK_TCP_DIFFERS},  {"left in it unread", SOAK_LEFT_INSIDE},
         {"dropped messages", SOAK_DROPPED}, {"did not take", SOAK_PUSH_FAILED},
     };

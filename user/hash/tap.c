@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -28,7 +29,8 @@ enum {
 struct tap {
     struct tap_engine *engine;
     struct tap_pair pair;
-    bool begun; /* between tap_begin() and tap_finish() */
+    int shortage; /* an epoll(7) descriptor: an event tells that `in` was short of room */
+    bool begun;   /* between tap_begin() and tap_finish() */
     bool poisoned;
     char reason[REASON_BYTES];
     uint64_t fed;              /* of this payload, as the pushes reported */
@@ -85,6 +87,36 @@ static const char *reset_hint(int result)
     return result == -ENOMEM ? " (is net.core.optmem_max below 4096?)" : "";
 }
 
+/*
+ * A message that was judged and could be sent in part only goes on under the same verdict, and
+ * sendfile(2) may see to that inside one call: every count agrees then, although the rest was
+ * hashed as it was before. But the socket remembers that it was short of room (SOCK_NOSPACE), be it
+ * of its buffer or of the machine's memory, and reports room when there is some again: an edge,
+ * which otherwise never comes.
+ */
+static int watch_for_shortage(struct tap *tap)
+{
+    struct epoll_event edge = {.events = EPOLLOUT | EPOLLET};
+
+    tap->shortage = epoll_create1(EPOLL_CLOEXEC);
+    if (tap->shortage < 0 || epoll_ctl(tap->shortage, EPOLL_CTL_ADD, tap->pair.in, &edge) < 0)
+        return -errno;
+    return 0;
+}
+
+/* 1: since it was asked last, or since the tap was opened, `in` was short of room and then had some
+ * again. 0: it was not. Or a negative errno. */
+static int was_short_of_room(const struct tap *tap)
+{
+    struct epoll_event event;
+    int n;
+
+    do
+        n = epoll_wait(tap->shortage, &event, 1, 0);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
 int tap_open(struct tap_engine *engine, struct tap **tap_out, struct err *e)
 {
     struct tap *tap = calloc(1, sizeof *tap);
@@ -92,10 +124,16 @@ int tap_open(struct tap_engine *engine, struct tap **tap_out, struct err *e)
         return err_set(e, ERR_ENV, ENOMEM, "no memory for a tap");
     tap->engine = engine;
     tap->pair = (struct tap_pair){.in = -1, .out = -1};
+    tap->shortage = -1;
 
     int result = tap_engine_make_pair(engine, &tap->pair, e);
     if (result < 0)
         goto fail;
+    result = watch_for_shortage(tap);
+    if (result < 0) {
+        err_sys(e, ERR_ENV, -result, "cannot watch the tap's socket");
+        goto fail;
+    }
     /* Before the program sees the socket: it drops what has no state. */
     result = reset_state(tap);
     if (result < 0) {
@@ -118,6 +156,7 @@ void tap_close(struct tap *tap)
 {
     if (!tap)
         return;
+    io_close(&tap->shortage);
     io_close(&tap->pair.in);
     io_close(&tap->pair.out);
     free(tap);
@@ -195,6 +234,8 @@ int tap_begin(struct tap *tap, struct err *e)
         return result;
     result = count_out_bytes(tap, &tap->out_bytes_before);
     if (result == 0)
+        result = was_short_of_room(tap); /* forget what was before, and the event of the opening */
+    if (result >= 0)
         result = reset_state(tap);
     if (result < 0)
         return refuse(tap, e, -result, "its state cannot be reset: errno %d%s", -result,
@@ -316,6 +357,12 @@ int tap_finish(struct tap *tap, struct tap_result *result, struct err *e)
     error = read_checked_state(tap, &state, e);
     if (error < 0)
         return error;
+    error = was_short_of_room(tap);
+    if (error)
+        return refuse(
+            tap, e, error < 0 ? -error : ENOBUFS,
+            "the kernel was short of socket memory for a moment, so a part of a message may "
+            "have left unhashed; try again with less load, or a larger net.ipv4.tcp_mem");
     error = count_out_bytes(tap, &out_bytes);
     if (error < 0)
         return refuse(tap, e, -error, "TCP's counters cannot be read (errno %d)", -error);

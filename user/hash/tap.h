@@ -107,9 +107,9 @@ struct tap_result {
 
 /*
  * End a payload. Gives the digest only if bytes hashed == fed == drained == counted by TCP itself
- * at `out`, no error was counted, both queues are empty (SIOCINQ of out, SIOCOUTQ of in) and the
- * tap is not poisoned. Otherwise it is poisoned, `e` is ERR_INTEGRITY and says which of them
- * differed, with the numbers.
+ * at `out`, no error was counted, both queues are empty (SIOCINQ of out, SIOCOUTQ of in), `in` was
+ * never short of room (-ENOBUFS) and the tap is not poisoned. Otherwise it is poisoned, `e` is
+ * ERR_INTEGRITY and says which of them differed, with the numbers.
  */
 int tap_finish(struct tap *tap, struct tap_result *result, struct err *e);
 
