@@ -180,7 +180,7 @@ mutants: ## break a copy of the tree in many ways; the tests have to notice each
 
 # SECONDS is the time of the whole run; bash knows another variable of that name.
 soak: SECONDS := 300
-soak: $(B)/soak ## taps under attack: SECONDS=300 or TRANSFERS=, SEED=, KERNELS="bookworm sid": in VMs (root)
+soak: $(B)/soak ## taps under attack (root); SECONDS=300 or TRANSFERS=, SEED=, KERNELS="sid": in VMs
 	tools/soak.sh "$(KERNELS)" $(if $(TRANSFERS),--transfers $(TRANSFERS),--seconds $(SECONDS)) \
 	    $(if $(SEED),--seed $(SEED))
 

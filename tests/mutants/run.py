@@ -3,10 +3,12 @@
 
 usage: run.py [PART-OF-A-NAME...]
 """
+import os
 import pathlib
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,10 +33,15 @@ class Tree:
             {".git", "build"} & set(names) if pathlib.Path(folder) == REPO else ()))
 
     def run(self, *command):
-        result = subprocess.run(command, cwd=self.root, stdin=subprocess.DEVNULL, text=True,
-                                errors="replace", stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, timeout=TEST_TIMEOUT_S)
-        return result.returncode, result.stdout
+        with subprocess.Popen(command, cwd=self.root, stdin=subprocess.DEVNULL, text=True,
+                              errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              start_new_session=True) as process:
+            try:
+                output, _ = process.communicate(timeout=TEST_TIMEOUT_S)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)  # servers and machines that it started, too
+                raise
+        return process.returncode, output
 
     def build(self, *targets):
         code, output = self.run("make", "-s", "-j2", *targets)

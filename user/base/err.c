@@ -26,6 +26,11 @@ __attribute__((format(printf, 5, 0))) static void err_fill(struct err *e, enum e
         snprintf(e->text + len, sizeof e->text - len, ": %s", cause);
 }
 
+enum err_class err_class_of(int errnum, enum err_class otherwise)
+{
+    return errnum == ENOMEM || errnum == EMFILE || errnum == ENFILE ? ERR_ENV : otherwise;
+}
+
 int err_set(struct err *e, enum err_class class, int errnum, const char *fmt, ...)
 {
     if (e) {

@@ -43,6 +43,10 @@ struct err {
 int err_set(struct err *e, enum err_class class, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* `otherwise`, but ERR_ENV for errors that are a want of memory or of descriptors, whatever was
+ * being done. */
+enum err_class err_class_of(int errnum, enum err_class otherwise);
+
 /* As err_set(), and adds ": " and the system's text for errnum, which is not cut. */
 int err_sys(struct err *e, enum err_class class, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

@@ -10,8 +10,7 @@
 size_t text_utf8_bytes(const char *text);
 
 /* Replace every control character among the first n bytes (a NUL must come somewhere behind them)
- * by
- * '?': C0, DEL, and C1, as UTF-8 has it (C2 80 to C2 9F) and as single bytes of no UTF-8 (80 to
+ * by '?': C0, DEL, and C1, as UTF-8 has it (C2 80 to C2 9F) and as single bytes of no UTF-8 (80 to
  * 9F), since terminals obey both. Nothing else is changed. */
 void text_make_printable(char *text, size_t n);
 

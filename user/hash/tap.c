@@ -212,7 +212,13 @@ static int check_queues_empty(struct tap *tap, struct err *e)
             return refuse(tap, e, errno, "its queues cannot be read (errno %d)", errno);
         if (unread == 0 && unacknowledged == 0)
             return 0;
-        if (unread != 0 || clock_left_ms(deadline) == 0)
+        if (unread == 0 && clock_left_ms(deadline) == 0)
+            return refuse(
+                tap, e, ETIMEDOUT,
+                "the kernel did not deliver its last %d bytes in %d s; the machine is too "
+                "busy: try again with less load",
+                unacknowledged, ACKNOWLEDGE_TIMEOUT_MS / 1000);
+        if (unread != 0)
             return refuse(tap, e, EBADMSG,
                           "%d bytes were left in it unread and %d on their way, beyond the %" PRIu64
                           " that were fed",
@@ -313,7 +319,6 @@ ssize_t tap_feed(struct tap *tap, size_t n, tap_push_fn *push, void *ctx, struct
     while (done < n) {
         struct tap_state state;
         ssize_t pushed = push(ctx, tap->pair.in, n - done, e);
-
         bool interrupted = pushed == -EINTR;
 
         if (interrupted)
@@ -357,7 +362,11 @@ int tap_finish(struct tap *tap, struct tap_result *result, struct err *e)
     error = read_checked_state(tap, &state, e);
     if (error < 0)
         return error;
-    error = was_short_of_room(tap);
+    /* The acknowledgement that emptied the queue reports room last, under the socket's lock, and
+     * may still be at it; this takes the lock after it. */
+    error = push_out_the_rest(tap);
+    if (error == 0)
+        error = was_short_of_room(tap);
     if (error)
         return refuse(
             tap, e, error < 0 ? -error : ENOBUFS,

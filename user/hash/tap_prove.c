@@ -31,11 +31,10 @@ struct proof {
 static ssize_t push_file(void *ctx, int in_fd, size_t n, struct err *e)
 {
     struct proof *proof = ctx;
-    ssize_t pushed;
+    ssize_t pushed = sendfile(in_fd, proof->file, NULL, n);
 
-    do
-        pushed = sendfile(in_fd, proof->file, NULL, n);
-    while (pushed < 0 && errno == EINTR);
+    if (pushed < 0 && errno == EINTR)
+        return -EINTR;
     return pushed < 0 ? err_sys(e, ERR_ENV, errno, "sendfile into the tap") : pushed;
 }
 

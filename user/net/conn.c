@@ -108,11 +108,6 @@ int conn_fail_wait(const struct conn *conn, int rc, const char *doing, struct er
     return err_sys(e, ERR_ENV, -rc, "waiting failed while %s %s (%s)", doing, host, conn->peer);
 }
 
-enum err_class conn_error_class(int errnum)
-{
-    return errnum == ENOMEM ? ERR_ENV : ERR_NET;
-}
-
 static ssize_t end_broken(struct conn *conn, int errnum, const char *text)
 {
     char sys[128];
@@ -243,7 +238,7 @@ ssize_t conn_recv(struct conn *conn, void *bytes, size_t n, deadline_t deadline,
         if (got >= 0)
             return got;
         if (got != -EAGAIN)
-            return err_set(e, conn_error_class(conn->end_errnum), conn->end_errnum,
+            return err_set(e, err_class_of(conn->end_errnum, ERR_NET), conn->end_errnum,
                            "the connection to %s (%s) broke: %s", conn->options.host, conn->peer,
                            conn->end_text);
         int rc = wait_to_read(conn, deadline < idle ? deadline : idle);

@@ -39,10 +39,10 @@ struct conn {
     void *answer_ctx;
 
     /* Sending. */
-    bool cut;        /* a request is incomplete: no more sending, no close_notify */
-    int send_errnum; /* what the socket said, if it was that */
-    bool send_late;  /* there was nothing to wait for any more, and it is tried once more */
-    int pipe[2];     /* from the first conn_send_from_socket() on */
+    bool cut;             /* a request is incomplete: no more sending, no close_notify */
+    int send_errnum;      /* what the socket said, if it was that */
+    deadline_t send_late; /* has passed, and sending was tried once more all the same */
+    int pipe[2];          /* from the first conn_send_from_socket() on */
     size_t pipe_size;
     unsigned char *piece; /* CONN_PIECE_BYTES on their way to OpenSSL, from the first use on */
 };
@@ -51,9 +51,6 @@ struct conn {
 bool conn_look(struct conn *conn);
 
 deadline_t conn_idle_deadline(const struct conn *conn);
-
-/* Whose fault a broken connection is: the network's, or this machine's for want of memory. */
-enum err_class conn_error_class(int errnum);
 
 /* Fill e for a failed io_wait() of the connection; `doing` as in "while sending to". */
 int conn_fail_wait(const struct conn *conn, int rc, const char *doing, struct err *e);

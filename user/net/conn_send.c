@@ -55,12 +55,15 @@ static int begin(struct conn *conn, struct err *e)
 }
 
 /* What is ready past its deadline gets one more try: the program may have been stopped meanwhile.
- * Ready again and still nothing moved, it is no progress. `late` is false at first. */
-static bool is_too_late(bool *late, deadline_t deadline)
+ * Ready again and still nothing moved, it is no progress. `late` is the deadline that had passed
+ * before, 0 at first: progress makes a new one. */
+static bool is_too_late(deadline_t *late, deadline_t deadline)
 {
-    bool before = *late;
-    *late = clock_left_ms(deadline) == 0;
-    return before && *late;
+    if (clock_left_ms(deadline) != 0)
+        return false;
+    bool before = *late == deadline;
+    *late = deadline;
+    return before;
 }
 
 /* Wait until the socket has room. 0, CONN_ANSWERED, or a negative errno. */
@@ -100,7 +103,7 @@ static int fail_send(struct conn *conn, int errnum, const char *text, struct err
         return CONN_ANSWERED;
     if (conn->ssl && conn->end == CONN_BROKEN) /* an alert says more than EPIPE */
         text = conn->end_text;
-    return err_set(e, conn_error_class(errnum), errnum,
+    return err_set(e, err_class_of(errnum, ERR_NET), errnum,
                    "the connection to %s (%s) broke while sending: %s", conn->options.host,
                    conn->peer, text ? text : strerror_r(errnum, sys, sizeof sys));
 }
@@ -177,7 +180,7 @@ static ssize_t take(struct conn *conn, int from_fd, size_t n, struct err *e)
     bool in_kernel = conn_moves_in_kernel(conn);
     size_t room = in_kernel ? conn->pipe_size : CONN_PIECE_BYTES;
     deadline_t deadline = conn_idle_deadline(conn);
-    bool late = false;
+    deadline_t late = 0;
     if (n > room)
         n = room;
     for (;;) {
@@ -265,7 +268,7 @@ int conn_send_from_socket(struct conn *conn, int from_fd, size_t n, bool more, s
 static int fail_file(struct conn *conn, int errnum, struct err *e)
 {
     conn->cut = true;
-    return err_sys(e, ERR_FILE, errnum, "the file can't be read");
+    return err_sys(e, err_class_of(errnum, ERR_FILE), errnum, "the file can't be read");
 }
 
 /* What was announced will not come. */

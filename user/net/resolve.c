@@ -135,8 +135,8 @@ static int fail_lookup(const char *host, int gai_error, int errnum, struct err *
 {
     switch (gai_error) {
     case EAI_SYSTEM:
-        return err_sys(e, errnum == EMFILE || errnum == ENFILE ? ERR_ENV : ERR_NET, errnum,
-                       "the name %s can't be resolved", host);
+        return err_sys(e, err_class_of(errnum, ERR_NET), errnum, "the name %s can't be resolved",
+                       host);
     case EAI_MEMORY:
         return err_set(e, ERR_ENV, ENOMEM, "no memory to resolve the name %s", host);
     case EAI_AGAIN:

@@ -106,13 +106,12 @@ static bool is_file_at_fault(int file_fd, off_t offset, int *errnum)
  * it lets more in. */
 static ssize_t push_sendfile(int file_fd, off_t *offset, int sock_fd, size_t n, bool *from_source)
 {
-    ssize_t sent;
-    do
-        sent = sendfile(sock_fd, file_fd, offset, n);
-    while (sent < 0 && errno == EINTR); /* of the file: the socket never sleeps */
+    ssize_t sent = sendfile(sock_fd, file_fd, offset, n);
     if (sent >= 0)
         return sent;
     int errnum = errno;
+    if (errnum == EINTR)
+        return -EINTR;
     *from_source = is_file_at_fault(file_fd, *offset, &errnum);
     return -errnum;
 }
@@ -141,9 +140,9 @@ static ssize_t ring_splice_once(struct io_uring *ring, int from, off_t from_offs
     int rc;
     do
         rc = io_uring_submit(ring);
-    while (rc == -EINTR || rc == -EAGAIN);
+    while (rc == -EINTR);
     if (rc < 0)
-        return rc;
+        return rc == -EAGAIN ? -ENOMEM : rc; /* io_uring_enter(2): no memory for a request */
     /* Whatever interrupts the wait, the splice goes on and must be waited for. */
     do
         rc = io_uring_wait_cqe(ring, &cqe);
@@ -156,7 +155,8 @@ static ssize_t ring_splice_once(struct io_uring *ring, int from, off_t from_offs
 }
 
 /* As above. A splice is done by a worker thread, and where signals keep io_uring from starting one
- * it gives up after a few attempts: -ECANCELED, and the splice was never begun. */
+ * it gives up after a few attempts: -ECANCELED, and the splice was never begun. -ENOMEM if it stays
+ * so: the limit of processes does the same. */
 static ssize_t ring_splice(struct io_uring *ring, int from, off_t from_offset, int to, size_t n,
                            unsigned flags)
 {
@@ -165,7 +165,7 @@ static ssize_t ring_splice(struct io_uring *ring, int from, off_t from_offset, i
         if (moved != -ECANCELED)
             return moved;
         if (tries == RING_TRIES)
-            return -EAGAIN;
+            return -ENOMEM;
         usleep(1000);
     }
 }

@@ -192,7 +192,7 @@ static int fail_race(struct race *race, int rc, const char *host, uint16_t port,
                        host, port, causes);
     if (rc != -ENOTCONN)
         return err_sys(e, ERR_ENV, -rc, "waiting for a connection to %s port %u", host, port);
-    return err_set(e, ERR_NET, errnum,
+    return err_set(e, err_class_of(errnum, ERR_NET), errnum,
                    "can't connect to %s port %u (%s); check the endpoint, and that the store runs",
                    host, port, causes);
 }

@@ -256,7 +256,7 @@ int ini_read(const char *path, ini_entry_fn *fn, void *ctx, struct err *e)
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return -ENOENT;
     if (fd < 0)
-        return err_sys(e, ERR_USAGE, errno, "%s: cannot be opened", path);
+        return err_sys(e, err_class_of(errno, ERR_USAGE), errno, "%s: cannot be opened", path);
     int ret = check_kind(fd, path, e);
     if (!ret)
         ret = read_all(fd, path, &text, e);

@@ -127,7 +127,7 @@ int s3_object_info_read(const struct http_response *response, const char *what,
     *out = (struct s3_object_info){.content_length = -1};
     int found = xml_error_parse(&document, body->data, body->len);
     if (found < 0)
-        return err_set(e, ERR_ENV, ENOMEM, "no memory to read the store's answer");
+        return err_set(e, ERR_ENV, ENOMEM, "%s: no memory to read the store's answer", what);
     if (found)
         return err_set(e, ERR_STORE, EREMOTEIO,
                        "%s: the store answered with status %d, but then with an error: %s: %s",

@@ -270,7 +270,7 @@ int s3_refusal(const struct http_response *response, const char *what, time_t no
     message_add(&text, response, &document);
     request_id_add(&text, response, &document);
     int ret;
-    if (found < 0 || text.failed) {
+    if (found < 0 || text.out_of_memory) {
         ret =
             err_set(e, ERR_ENV, ENOMEM, "%s: refused with %d; no memory to read why", what, status);
     } else if (is_mismatch(document.code)) {

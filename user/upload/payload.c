@@ -15,12 +15,12 @@ static ssize_t payload_push(void *ctx, int in_fd, size_t n, struct err *e)
     /* No MSG_MORE: what the window ends with must come out of the tap now. */
     ssize_t moved =
         sender_push(p->sender, p->source->fd, &p->offset, in_fd, n, false, &from_source);
-    if (moved >= 0)
+    if (moved >= 0 || moved == -EINTR)
         return moved;
     if (from_source)
-        return err_sys(e, ERR_FILE, (int)-moved, "cannot read %s at byte %lld", p->source->name,
-                       (long long)p->offset);
-    return err_sys(e, ERR_INTEGRITY, (int)-moved,
+        return err_sys(e, err_class_of((int)-moved, ERR_FILE), (int)-moved,
+                       "cannot read %s at byte %lld", p->source->name, (long long)p->offset);
+    return err_sys(e, err_class_of((int)-moved, ERR_INTEGRITY), (int)-moved,
                    "the tap did not take %s at byte %lld; nothing was stored", p->source->name,
                    (long long)p->offset);
 }
