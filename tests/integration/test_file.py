@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever happens to the file while it goes up: the object is what the digest says, or there is
 none. With --require-stable there is none as soon as the file moved."""
+import contextlib
 import errno
 import hashlib
 import itertools
@@ -304,27 +305,61 @@ def test_a_write_that_overlayfs_copies_up(program, payloads, ceph, ceph_bucket, 
     assert_object(ceph, ceph_bucket, key, payload)
 
 
+@contextlib.contextmanager
+def stat_all_the_time(path):
+    """What backup programs and file managers do, from another thread."""
+    stop = threading.Event()
+
+    def run():
+        while not stop.is_set():
+            os.stat(path)
+
+    thread = threading.Thread(target=run, daemon=True, name="stat")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
+PAST_THE_PAGE_CACHE = ["FUSE", "direct_io", "copy it to a regular file"]
+
+
 @pytest.mark.parametrize("sender", ["sendfile", "splice"])
-def test_short_reads(program, payloads, ceph, ceph_bucket, key, tmp_path, sender):
-    """To read(2) the file goes on behind them; to sendfile(2) and splice(2), by kernel, it may not.
-    All of it, or an error, and never the digest of a part."""
+@pytest.mark.parametrize("lengths", [[70000], [65536, 4096], [1, 4095, 4096, 100_000, 511, 65536],
+                                     [MIB]], ids=str)
+def test_a_file_past_the_page_cache(program, payloads, ceph, ceph_bucket, key, tmp_path, lengths,
+                                    sender):
+    """Behind a short answer sendfile(2) and splice(2) may put zeros, by kernel, and no more than
+    that tells: so not even one whose answers are whole."""
     payload = payloads.get(MIB + 1)
-    lengths = itertools.cycle([1, 4095, 4096, 100_000, 511, 65536])
-    with Fuse(tmp_path / "fuse", payload.size, direct=True,
-              read=lambda at, n: bytes(payload.data[at:at + min(n, next(lengths))])) as fuse:
-        hashed = program.run(["hash", fuse.path, "--sender", sender])
+    lengths = itertools.cycle(lengths)
+    with Fuse(tmp_path / "fuse", payload.size, direct=True, cached_s=0,
+              read=lambda at, n: bytes(payload.data[at:at + min(n, next(lengths))])) as fuse, \
+            stat_all_the_time(fuse.path):
+        hashed = program.run(["hash", fuse.path, payload.path, "--sender", sender])
         result = program.put(ceph, fuse.path, ceph_bucket, key, "--sender", sender)
-    if hashed.returncode == 0:
-        assert hashed.stdout == f"{payload.sha256}  {fuse.path}\n"
-    else:
-        hashed.expect(2, fuse.path, "FUSE", "copy it")
-        assert hashed.stdout == ""
-    if result.returncode == 0:
-        assert_result(result, payload, moved_by=sender)
-        assert_object(ceph, ceph_bucket, key, payload)
-    else:
-        assert_refused(result, fuse.path, "FUSE", "nothing was stored")
-        assert_nothing_stored(ceph, ceph_bucket, key)
+    hashed.expect(2, fuse.path, *PAST_THE_PAGE_CACHE, "1 of 2")
+    assert hashed.stdout == f"{payload.sha256}  {payload.path}\n"
+    assert_refused(result, fuse.path, *PAST_THE_PAGE_CACHE)
+    assert_nothing_stored(ceph, ceph_bucket, key)
+
+
+@pytest.mark.parametrize("sender", ["sendfile", "splice"])
+@pytest.mark.parametrize("size", [0, 1, MIB + 1])
+def test_fuse_with_the_page_cache(program, payloads, ceph, ceph_bucket, key, tmp_path, size, sender):
+    payload = payloads.get(size)
+    with Fuse(tmp_path / "fuse", size, cached_s=0,
+              read=lambda at, n: bytes(payload.data[at:at + n])) as fuse, \
+            stat_all_the_time(fuse.path):
+        hashed = program.run(["hash", fuse.path, "--sender", sender])
+        result = program.put(ceph, fuse.path, ceph_bucket, key, "--sender", sender,
+                             "--require-stable")
+    assert hashed.expect(0).stdout == f"{payload.sha256}  {fuse.path}\n"
+    assert_result(result, payload, moved_by=sender)
+    assert_object(ceph, ceph_bucket, key, payload)
 
 
 BAD_AT = 5 * MIB + 4096
@@ -364,7 +399,7 @@ def test_files_that_fail_leave_nothing_open(program, payloads, tmp_path):
 
 def test_a_file_that_is_shorter_than_it_says(program, payloads, ceph, ceph_bucket, key, tmp_path):
     payload = payloads.get(100_000)
-    with Fuse(tmp_path / "fuse", 200_000, direct=True,
+    with Fuse(tmp_path / "fuse", 200_000,
               read=lambda at, n: bytes(payload.data[at:at + n])) as fuse:
         result = program.put(ceph, fuse.path, ceph_bucket, key)
     assert_refused(result, fuse.path, "byte 100000", "200000 bytes", "nothing was stored")

@@ -24,13 +24,17 @@ libc = ctypes.CDLL(None, use_errno=True)
 class Fuse:
     """with Fuse(folder, size, read) as fuse: the file is fuse.path.
 
-    size: what stat says. read(offset, n): what is there, at most n bytes; may raise OSError, or wait.
+    size: what stat says; it may change, as may the times, mtime_ns and ctime_ns. read(offset, n):
+    what is there, at most n bytes; may raise OSError, or wait.
     direct: short answers reach who uses read(2) as they are (FOPEN_DIRECT_IO); to the page cache
     they are the file's end.
+    cached_s: how long the kernel may believe name and attributes.
     """
 
-    def __init__(self, folder, size, read, direct=False):
+    def __init__(self, folder, size, read, direct=False, cached_s=3600):
         self.folder, self.size, self._read, self._direct = os.fspath(folder), size, read, direct
+        self.mtime_ns = self.ctime_ns = 0
+        self._cached_s = cached_s
         self.path = os.path.join(self.folder, "file")
         self._error = None
 
@@ -85,8 +89,9 @@ class Fuse:
     def _attributes(self, node):
         mode = stat.S_IFDIR | 0o755 if node == ROOT else stat.S_IFREG | 0o644
         size = 0 if node == ROOT else self.size
-        return struct.pack("<QQQQQQ10I", node, size, size // 512, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0,
-                           0, 4096, 0)
+        mtime, ctime = divmod(self.mtime_ns, 10**9), divmod(self.ctime_ns, 10**9)
+        return struct.pack("<QQQQQQ10I", node, size, size // 512, 0, mtime[0], ctime[0],
+                           0, mtime[1], ctime[1], mode, 1, 0, 0, 0, 4096, 0)
 
     def _answer(self, opcode, node, body):
         if opcode == INIT:
@@ -97,9 +102,9 @@ class Fuse:
         if opcode == LOOKUP:
             if (node, body) != (ROOT, b"file\0"):
                 raise OSError(errno.ENOENT, "")
-            return struct.pack("<QQQQII", FILE, 0, 3600, 3600, 0, 0) + self._attributes(FILE)
+            return struct.pack("<QQQQII", FILE, 0, self._cached_s, self._cached_s, 0, 0) + self._attributes(FILE)
         if opcode == GETATTR:
-            return struct.pack("<QII", 3600, 0, 0) + self._attributes(node)
+            return struct.pack("<QII", self._cached_s, 0, 0) + self._attributes(node)
         if opcode == OPEN:
             flags = FOPEN_NOFLUSH | (FOPEN_DIRECT_IO if self._direct else 0)
             return struct.pack("<QII", 0, flags, 0)

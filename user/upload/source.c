@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static const char *source_kind(mode_t mode)
@@ -39,6 +42,33 @@ static int source_check_kind(const struct source *source, mode_t mode, struct er
         return 0;
     return err_set(e, ERR_FILE, EINVAL, "%s is %s; only regular files will do", source->name,
                    source_kind(mode));
+}
+
+/*
+ * FUSE past the page cache (FOPEN_DIRECT_IO) may answer short, and since Linux 6.5 sendfile(2) and
+ * splice(2) put that into the page cache all the same, zeros behind it. Such a file can't be
+ * mapped.
+ */
+static int source_check_page_cache(const struct source *source, int fd, struct err *e)
+{
+    struct statfs fs;
+    /* A daemon need not answer that, so who fails may be FUSE. */
+    if (fstatfs(fd, &fs) == 0 && fs.f_type != FUSE_SUPER_MAGIC)
+        return 0;
+    void *map = mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0);
+    if (map != MAP_FAILED) {
+        munmap(map, 1);
+        return 0;
+    }
+    if (errno == ENODEV)
+        return err_set(e, ERR_FILE, EOPNOTSUPP,
+                       "%s is on a FUSE file system that reads past the page cache (direct_io): "
+                       "sendfile(2) and splice(2) may get zeros for its bytes; copy it to a "
+                       "regular file first",
+                       source->name);
+    return err_sys(e, ERR_FILE, errno,
+                   "cannot map %s to learn if its FUSE file system reads past the page cache",
+                   source->name);
 }
 
 static int source_fail_open(const struct source *source, int errnum, struct err *e)
@@ -92,6 +122,9 @@ int source_open(struct source *source, const char *path, struct err *e)
             goto fail;
         }
     }
+    rc = source_check_page_cache(source, fd, e);
+    if (rc < 0)
+        goto fail;
     /* Left on, sendfile(2) would not wait for the disk. */
     if (fcntl(fd, F_SETFL, 0) < 0) {
         rc = err_sys(e, ERR_FILE, errno, "cannot use %s", source->name);

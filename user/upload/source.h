@@ -26,6 +26,8 @@ struct source {
 /*
  * Open a regular file for reading, whole. Never blocks on a FIFO, nor until somebody else gives up
  * a lease on it. ERR_FILE names what it is if it is no regular file, and why it can't be opened.
+ * EOPNOTSUPP for a file of FUSE with direct_io, of which sendfile(2) and splice(2) may make zeros;
+ * one whose daemon negotiated FUSE_DIRECT_IO_ALLOW_MMAP is not recognised.
  */
 int source_open(struct source *source, const char *path, struct err *e);
 
