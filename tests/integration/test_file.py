@@ -330,13 +330,14 @@ PAST_THE_PAGE_CACHE = ["FUSE", "direct_io", "copy it to a regular file"]
 @pytest.mark.parametrize("sender", ["sendfile", "splice"])
 @pytest.mark.parametrize("lengths", [[70000], [65536, 4096], [1, 4095, 4096, 100_000, 511, 65536],
                                      [MIB]], ids=str)
+@pytest.mark.parametrize("statfs", [True, False])
 def test_a_file_past_the_page_cache(program, payloads, ceph, ceph_bucket, key, tmp_path, lengths,
-                                    sender):
+                                    sender, statfs):
     """Behind a short answer sendfile(2) and splice(2) may put zeros, by kernel, and no more than
     that tells: so not even one whose answers are whole."""
     payload = payloads.get(MIB + 1)
     lengths = itertools.cycle(lengths)
-    with Fuse(tmp_path / "fuse", payload.size, direct=True, cached_s=0,
+    with Fuse(tmp_path / "fuse", payload.size, direct=True, cached_s=0, statfs=statfs,
               read=lambda at, n: bytes(payload.data[at:at + min(n, next(lengths))])) as fuse, \
             stat_all_the_time(fuse.path):
         hashed = program.run(["hash", fuse.path, payload.path, "--sender", sender])
@@ -345,6 +346,31 @@ def test_a_file_past_the_page_cache(program, payloads, ceph, ceph_bucket, key, t
     assert hashed.stdout == f"{payload.sha256}  {payload.path}\n"
     assert_refused(result, fuse.path, *PAST_THE_PAGE_CACHE)
     assert_nothing_stored(ceph, ceph_bucket, key)
+
+
+OVERLAY_ON_FUSE = """
+mkdir "$0/empty" "$0/merged" && mount -t overlay -o "lowerdir=$0/fuse:$0/empty" overlay "$0/merged" &&
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize("sender", ["sendfile", "splice"])
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_file_past_the_page_cache_below_overlayfs(program, payloads, tmp_path, sender, direct):
+    payload = payloads.get(MIB + 1)
+    most = 70_000 if direct else MIB
+    with Fuse(tmp_path / "fuse", payload.size, direct=direct, cached_s=0, statfs=True,
+              read=lambda at, n: bytes(payload.data[at:at + min(n, most)])) as fuse, \
+            stat_all_the_time(fuse.path):
+        result = program.run(
+            ["hash", tmp_path / "merged/file", "--sender", sender],
+            prefix=["unshare", "--mount", "--propagation", "private", "sh", "-c", OVERLAY_ON_FUSE,
+                    tmp_path])
+    if direct:
+        result.expect(2, str(tmp_path / "merged/file"), *PAST_THE_PAGE_CACHE)
+        assert result.stdout == ""
+    else:
+        assert result.expect(0).stdout == f"{payload.sha256}  {tmp_path}/merged/file\n"
 
 
 @pytest.mark.parametrize("sender", ["sendfile", "splice"])

@@ -11,8 +11,8 @@ import stat
 import struct
 import threading
 
-LOOKUP, FORGET, GETATTR, OPEN, READ, RELEASE, FLUSH, INIT, BATCH_FORGET = \
-    1, 2, 3, 14, 15, 18, 25, 26, 42
+LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH, INIT, BATCH_FORGET = \
+    1, 2, 3, 14, 15, 17, 18, 25, 26, 42
 ROOT, FILE = 1, 2
 FOPEN_DIRECT_IO = 1
 FOPEN_NOFLUSH = 32  # else close() waits for an answer, too
@@ -29,12 +29,13 @@ class Fuse:
     direct: short answers reach who uses read(2) as they are (FOPEN_DIRECT_IO); to the page cache
     they are the file's end.
     cached_s: how long the kernel may believe name and attributes.
+    statfs: whether statfs(2) is answered.
     """
 
-    def __init__(self, folder, size, read, direct=False, cached_s=3600):
+    def __init__(self, folder, size, read, direct=False, cached_s=3600, statfs=False):
         self.folder, self.size, self._read, self._direct = os.fspath(folder), size, read, direct
         self.mtime_ns = self.ctime_ns = 0
-        self._cached_s = cached_s
+        self._cached_s, self._statfs = cached_s, statfs
         self.path = os.path.join(self.folder, "file")
         self._error = None
 
@@ -111,6 +112,8 @@ class Fuse:
         if opcode == READ:
             _, offset, n = struct.unpack_from("<QQI", body)
             return self._read(offset, n)
+        if opcode == STATFS and self._statfs:
+            return struct.pack("<5Q4I24x", 1000, 500, 500, 100, 50, 4096, 255, 4096, 0)
         if opcode in (RELEASE, FLUSH):
             return b""
         raise OSError(errno.ENOSYS, "")

@@ -47,13 +47,14 @@ static int source_check_kind(const struct source *source, mode_t mode, struct er
 /*
  * FUSE past the page cache (FOPEN_DIRECT_IO) may answer short, and since Linux 6.5 sendfile(2) and
  * splice(2) put that into the page cache all the same, zeros behind it. Such a file can't be
- * mapped.
+ * mapped, neither by itself nor as the lower file of overlayfs.
  */
 static int source_check_page_cache(const struct source *source, int fd, struct err *e)
 {
     struct statfs fs;
     /* A daemon need not answer that, so who fails may be FUSE. */
-    if (fstatfs(fd, &fs) == 0 && fs.f_type != FUSE_SUPER_MAGIC)
+    if (fstatfs(fd, &fs) == 0 && fs.f_type != FUSE_SUPER_MAGIC &&
+        fs.f_type != OVERLAYFS_SUPER_MAGIC)
         return 0;
     void *map = mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0);
     if (map != MAP_FAILED) {
