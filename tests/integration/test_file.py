@@ -388,6 +388,52 @@ def test_fuse_with_the_page_cache(program, payloads, ceph, ceph_bucket, key, tmp
     assert_object(ceph, ceph_bucket, key, payload)
 
 
+def set_times(fuse):
+    fuse.mtime_ns = fuse.ctime_ns = 10**18
+
+
+def set_ctime(fuse):
+    fuse.ctime_ns = 10**18
+
+
+def set_size(fuse):
+    fuse.size += 1
+
+
+@pytest.mark.parametrize("change, moved", [(set_times, "mtime"), (set_ctime, "ctime"),
+                                           (set_size, "size")], ids=["mtime", "ctime", "size"])
+@pytest.mark.parametrize("stable", [True, False])
+def test_attributes_that_the_kernel_has_cached(program, payloads, ceph, ceph_bucket, key, tmp_path,
+                                               change, moved, stable):
+    """Another client of a file server has changed the file; the kernel need not ask for an hour."""
+    payload = payloads.get(SIZE)
+    with Fuse(tmp_path / "fuse", SIZE, read=lambda at, n: bytes(payload.data[at:at + n])) as fuse:
+        with held_put(program, ceph, fuse.path, ceph_bucket, key,
+                      *(["--require-stable"] if stable else [])) as ended:
+            change(fuse)
+    if stable:
+        assert_refused(ended[0], fuse.path, f"{moved} from ", "--require-stable")
+        assert_nothing_stored(ceph, ceph_bucket, key)
+    else:
+        ended[0].expect(0, "changed while it was sent", f"{moved} from ")
+        assert_result(ended[0], payload, source_changed=True)
+        assert_object(ceph, ceph_bucket, key, payload)
+
+
+def test_attributes_that_the_kernel_had_cached_before(program, payloads, ceph, ceph_bucket, key,
+                                                      tmp_path):
+    """A file that grew before it was opened is whole, and one that was left alone has not moved."""
+    payload = payloads.get(MIB + 1)
+    with Fuse(tmp_path / "fuse", MIB, read=lambda at, n: bytes(payload.data[at:at + n])) as fuse:
+        assert os.stat(fuse.path).st_size == MIB
+        fuse.size = payload.size
+        set_times(fuse)
+        assert os.stat(fuse.path).st_size == MIB  # cached
+        result = program.put(ceph, fuse.path, ceph_bucket, key, "--require-stable")
+    assert_result(result, payload)
+    assert_object(ceph, ceph_bucket, key, payload)
+
+
 BAD_AT = 5 * MIB + 4096
 
 

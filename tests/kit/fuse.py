@@ -16,6 +16,8 @@ LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH, INIT, BATCH_FORGET 
 ROOT, FILE = 1, 2
 FOPEN_DIRECT_IO = 1
 FOPEN_NOFLUSH = 32  # else close() waits for an answer, too
+# Else each read makes the kernel ask for all attributes again, for the sake of atime.
+MS_RDONLY = 1
 REQUEST_BYTES = 1024 * 1024 + 4096
 MNT_DETACH = 2
 libc = ctypes.CDLL(None, use_errno=True)
@@ -43,7 +45,7 @@ class Fuse:
         os.makedirs(self.folder, exist_ok=True)
         self._device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
         options = f"fd={self._device},rootmode=40000,user_id=0,group_id=0,allow_other"
-        if libc.mount(b"test", self.folder.encode(), b"fuse", 0, options.encode()):
+        if libc.mount(b"test", self.folder.encode(), b"fuse", MS_RDONLY, options.encode()):
             raise OSError(ctypes.get_errno(), f"cannot mount FUSE on {self.folder}")
         self._stop_read, self._stop = os.pipe()
         self._thread = threading.Thread(target=self._serve, daemon=True, name="fuse")

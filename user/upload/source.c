@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *source_kind(mode_t mode)
@@ -83,6 +84,12 @@ static int source_fail_open(const struct source *source, int errnum, struct err 
     return err_sys(e, ERR_FILE, errnum, "cannot open %s", source->name);
 }
 
+/* Network file systems and FUSE keep attributes for seconds or for good: ask who has the file. */
+static int source_stat(int fd, struct statx *st)
+{
+    return statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, st);
+}
+
 int source_open(struct source *source, const char *path, struct err *e)
 {
     *source = (struct source){.fd = -1};
@@ -90,8 +97,8 @@ int source_open(struct source *source, const char *path, struct err *e)
 
     /* Before it is opened, too: that alone does something to a device, and lets go whoever waits to
      * write into a FIFO. */
-    struct stat st;
-    int rc = stat(path, &st) == 0 ? source_check_kind(source, st.st_mode, e) : 0;
+    struct stat before;
+    int rc = stat(path, &before) == 0 ? source_check_kind(source, before.st_mode, e) : 0;
     if (rc < 0)
         return rc;
     /* O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever. */
@@ -99,14 +106,15 @@ int source_open(struct source *source, const char *path, struct err *e)
     if (fd < 0)
         return source_fail_open(source, errno, e);
 
-    if (fstat(fd, &st) < 0) {
+    struct statx st;
+    if (source_stat(fd, &st) < 0) {
         rc = err_sys(e, ERR_FILE, errno, "cannot stat %s", source->name);
         goto fail;
     }
-    rc = source_check_kind(source, st.st_mode, e);
+    rc = source_check_kind(source, st.stx_mode, e);
     if (rc < 0)
         goto fail;
-    if (st.st_size == 0) {
+    if (st.stx_size == 0) {
         /* procfs and sysfs say 0 and read more: an empty object would be a silent loss. */
         char byte;
         ssize_t n = pread(fd, &byte, 1, 0);
@@ -133,27 +141,28 @@ int source_open(struct source *source, const char *path, struct err *e)
     }
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     source->fd = fd;
-    source->length = (uint64_t)st.st_size;
-    source->mtime = st.st_mtim;
-    source->ctime = st.st_ctim;
+    source->length = st.stx_size;
+    source->mtime = st.stx_mtime;
+    source->ctime = st.stx_ctime;
     return 0;
 fail:
     close(fd);
     return rc;
 }
 
-static void time_format(char text[static 40], const struct timespec *t)
+static void time_format(char text[static 40], const struct statx_timestamp *t)
 {
     struct tm tm;
-    if (!gmtime_r(&t->tv_sec, &tm) || !strftime(text, 40, "%Y-%m-%dT%H:%M:%S", &tm))
+    time_t seconds = t->tv_sec;
+    if (!gmtime_r(&seconds, &tm) || !strftime(text, 40, "%Y-%m-%dT%H:%M:%S", &tm))
         snprintf(text, 40, "%lld", (long long)t->tv_sec);
     size_t len = strlen(text);
-    snprintf(text + len, 40 - len, ".%09ldZ", t->tv_nsec);
+    snprintf(text + len, 40 - len, ".%09uZ", t->tv_nsec);
 }
 
 /* Append what moved, if it did. */
-static bool time_describe_change(char *text, const char *name, const struct timespec *from,
-                                 const struct timespec *to)
+static bool time_describe_change(char *text, const char *name, const struct statx_timestamp *from,
+                                 const struct statx_timestamp *to)
 {
     if (from->tv_sec == to->tv_sec && from->tv_nsec == to->tv_nsec)
         return false;
@@ -168,17 +177,17 @@ static bool time_describe_change(char *text, const char *name, const struct time
 
 bool source_describe_change(const struct source *source, char text[static SOURCE_CHANGE_SIZE])
 {
-    struct stat st;
+    struct statx st;
     text[0] = 0;
-    if (fstat(source->fd, &st) < 0) {
+    if (source_stat(source->fd, &st) < 0) {
         snprintf(text, SOURCE_CHANGE_SIZE, "it can't be looked at any more, errno %d", errno);
         return true;
     }
-    if ((uint64_t)st.st_size != source->length)
-        snprintf(text, SOURCE_CHANGE_SIZE, "size from %" PRIu64 " to %lld bytes", source->length,
-                 (long long)st.st_size);
-    bool contents = time_describe_change(text, "mtime", &source->mtime, &st.st_mtim) || text[0];
-    bool ctime_moved = time_describe_change(text, "ctime", &source->ctime, &st.st_ctim);
+    if (st.stx_size != source->length)
+        snprintf(text, SOURCE_CHANGE_SIZE, "size from %" PRIu64 " to %llu bytes", source->length,
+                 (unsigned long long)st.stx_size);
+    bool contents = time_describe_change(text, "mtime", &source->mtime, &st.stx_mtime) || text[0];
+    bool ctime_moved = time_describe_change(text, "ctime", &source->ctime, &st.stx_ctime);
     if (ctime_moved && !contents) {
         size_t len = strlen(text);
         snprintf(text + len, SOURCE_CHANGE_SIZE - len,
