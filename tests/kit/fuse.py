@@ -105,7 +105,8 @@ class Fuse:
         if opcode == LOOKUP:
             if (node, body) != (ROOT, b"file\0"):
                 raise OSError(errno.ENOENT, "")
-            return struct.pack("<QQQQII", FILE, 0, self._cached_s, self._cached_s, 0, 0) + self._attributes(FILE)
+            return struct.pack("<QQQQII", FILE, 0, self._cached_s, self._cached_s, 0, 0) + \
+                self._attributes(FILE)
         if opcode == GETATTR:
             return struct.pack("<QII", self._cached_s, 0, 0) + self._attributes(node)
         if opcode == OPEN:
