@@ -218,7 +218,7 @@ static void test_masks(void **state)
     masked(&c, "", "");
     masked(&c, "id-id-id-id of secretsecret", "id-id-id-id of ************");
     masked(&c, "token12345token12345, token12345", "********************, **********");
-    masked(&c, "cut off: token123...", "cut off: ********...");
+    masked(&c, "cut off: token123...", "cut off: ***********");
     masked(&c, "cut off: token12...", "cut off: token12...");
     masked(&c, "ttoken12345", "t**********");
     masked(&c, "AWS4-HMAC-SHA256 Credential=a, Signature=0af; try again",
@@ -228,6 +228,23 @@ static void test_masks(void **state)
     masked(&(struct credentials){0}, "secretsecret", "secretsecret");
 }
 
+/* Percent-encoded, escaped for XML or JSON: from its first special character on it is another text,
+ * and no less secret. */
+static void test_masks_what_is_encoded(void **state)
+{
+    (void)state;
+    char token[] = "IQoJb3JpZ2luX2Vj+AAAABBBB/CCCCDDDD";
+    struct credentials c = {.session_token = token};
+    masked(&c, "token=IQoJb3JpZ2luX2Vj%2BAAAABBBB%2FCCCCDDDD, no",
+           "token=**************************************, no");
+    masked(&c, "<T>IQoJb3JpZ2luX2Vj&#43;AAAABBBB/CCCCDDDD</T>",
+           "<T>**************************************</T>");
+    masked(&c, "\"IQoJb3JpZ2luX2Vj+AAAABBBB\\/CCCCDDDD\"; 'IQoJb3JpZ2lu' IQoJb3Jp",
+           "\"***********************************\"; '************' ********");
+    masked(&c, "IQoJb3JpZ2luX2Vj+AAAABBBB/CCCCDDDD: expired",
+           "**********************************: expired");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,7 +252,7 @@ int main(void)
         cmocka_unit_test(test_half_pairs),  cmocka_unit_test(test_characters),
         cmocka_unit_test(test_long_token),  cmocka_unit_test(test_unsupported),
         cmocka_unit_test(test_masks),       cmocka_unit_test(test_none),
-        cmocka_unit_test(test_broken_file),
+        cmocka_unit_test(test_broken_file), cmocka_unit_test(test_masks_what_is_encoded),
     };
     return cmocka_run_group_tests(tests, home_make, home_remove);
 }

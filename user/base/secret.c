@@ -35,6 +35,10 @@ void secret_mask(char *text, const char *secret)
         size_t n = 0;
         while (text[n] && text[n] == secret[n])
             n++;
+        /* An encoded echo (%2B or &#43; for '+') goes on with another text, which tells the rest.
+         */
+        if (n > SECRET_SHOWN_MAX && secret[n])
+            n += strcspn(text + n, " \t\r\n\"'<>,");
         if (n > SECRET_SHOWN_MAX)
             memset(text, '*', n);
         text += n > SECRET_SHOWN_MAX ? n : 1;

@@ -14,8 +14,9 @@ void secret_tail(const char *id, char out[static 9]);
 
 enum { SECRET_SHOWN_MAX = 7 };
 
-/* Overwrite every place of `text` where `secret` stands, or more than SECRET_SHOWN_MAX characters
- * of its beginning (text is cut where it is long), with '*'. NULL and shorter ones are harmless. */
+/* Overwrite every place of `text` where `secret` stands with '*'; or more than SECRET_SHOWN_MAX
+ * characters of its beginning, then on to the next blank, quote, '<', '>' or ',' (text is cut
+ * where it is long, and an echo may be encoded). NULL and shorter ones are harmless. */
 void secret_mask(char *text, const char *secret);
 
 /*
