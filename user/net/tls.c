@@ -221,11 +221,26 @@ static int fail_handshake(SSL *ssl, int ret, const struct tls_trouble *trouble, 
         return err_set(e, ERR_ENV, ENOMEM, "no memory for TLS with %s", trouble->host);
     if (has_closed)
         snprintf(text, sizeof text,
-                 "it closed the connection during the handshake; is it a port "
-                 "for https?");
+                 "it closed the connection during the handshake; is it a port for https?");
     if (trouble->error != X509_V_OK)
         return err_set(e, ERR_NET, EACCES, "%s is not trusted: %s", trouble->host, trouble->text);
     return err_set(e, ERR_NET, errnum, "no TLS with %s: %s", trouble->host, text);
+}
+
+/*
+ * Nothing more is read past the deadline. OpenSSL comes back from a handshake only when a read
+ * would block: a peer that keeps sending what it skips (HelloRequest; a message's beginning that
+ * has to be whole) would hold it in there.
+ */
+static long read_until(BIO *bio, int what, const char *bytes, size_t n, int argi, long argl,
+                       int ret, size_t *done)
+{
+    (void)bytes, (void)n, (void)argi, (void)argl, (void)done;
+    const deadline_t *deadline = (const void *)BIO_get_callback_arg(bio);
+    if (what != BIO_CB_READ || clock_left_ms(*deadline) != 0)
+        return ret;
+    BIO_set_retry_read(bio);
+    return -1;
 }
 
 static int shake_hands(SSL *ssl, int fd, const struct tls_trouble *trouble, int cancel_fd,
@@ -240,7 +255,9 @@ static int shake_hands(SSL *ssl, int fd, const struct tls_trouble *trouble, int 
         int want = SSL_get_error(ssl, ret);
         if (want != SSL_ERROR_WANT_READ && want != SSL_ERROR_WANT_WRITE)
             return fail_handshake(ssl, ret, trouble, e);
-        int rc = io_wait(fd, want == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, cancel_fd, deadline);
+        short events = want == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
+        /* Past the deadline the socket may well be readable: it is not asked then. */
+        int rc = io_wait(clock_left_ms(deadline) == 0 ? -1 : fd, events, cancel_fd, deadline);
         if (rc == -ETIMEDOUT)
             return err_set(e, ERR_NET, ETIMEDOUT,
                            "the TLS handshake with %s did not end in the time allowed; is it a "
@@ -266,7 +283,12 @@ int tls_client_handshake(struct tls_client *client, SSL **out, int fd, const cha
     }
     SSL_set_app_data(ssl, &trouble);
     SSL_set_connect_state(ssl);
+    BIO *reading = SSL_get_rbio(ssl);
+    BIO_set_callback_arg(reading, (char *)&deadline);
+    BIO_set_callback_ex(reading, read_until);
     int rc = shake_hands(ssl, fd, &trouble, cancel_fd, deadline, e);
+    BIO_set_callback_ex(reading, NULL);
+    BIO_set_callback_arg(reading, NULL);
     SSL_set_app_data(ssl, NULL);
     /* The handshake is over only when its last flight has been flushed. If anything were still held
      * here, bytes sent past OpenSSL would overtake it. */
