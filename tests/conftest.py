@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -16,6 +17,9 @@ from rig.servers import Server
 # Neither the servers' client nor the program may see the settings of whoever runs the tests.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
+
+# What is started by a shell's background job ignores SIGINT, and so would all that starts from here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BINARY = REPO / "build" / "s3-ktls"
 

@@ -38,8 +38,7 @@ static int fail_openssl(struct err *e, const char *what)
 /* A bundle that can't be read is the user's to mend, but not for want of memory or descriptors. */
 static int fail_bundle(struct err *e, const char *what, const char *path, int errnum)
 {
-    bool is_env = errnum == ENOMEM || errnum == EMFILE || errnum == ENFILE;
-    return err_sys(e, is_env ? ERR_ENV : ERR_USAGE, errnum, "the CA %s %s can't be read", what,
+    return err_sys(e, err_class_of(errnum, ERR_USAGE), errnum, "the CA %s %s can't be read", what,
                    path);
 }
 

@@ -81,7 +81,7 @@ static int source_fail_open(const struct source *source, int errnum, struct err 
                        "cannot open %s: another program holds a lease on it (as file servers do) "
                        "and was asked to give it up; try again",
                        source->name);
-    return err_sys(e, ERR_FILE, errnum, "cannot open %s", source->name);
+    return err_sys(e, err_class_of(errnum, ERR_FILE), errnum, "cannot open %s", source->name);
 }
 
 /* Network file systems and FUSE keep attributes for seconds or for good: ask who has the file. */
