@@ -226,6 +226,25 @@ def test_signals_while_the_kernel_waits(program, payloads, number, returncode):
     os.close(write_end)
 
 
+@pytest.mark.parametrize("number, returncode", SIGNALS)
+def test_signals_where_the_error_cannot_be_told(program, environment, payloads, number, returncode):
+    """Explained already, and then held by a pipe that nobody reads: it was that signal all the
+    same."""
+    read_end, write_end = os.pipe()
+    os.write(write_end, bytes(fcntl.fcntl(write_end, fcntl.F_GETPIPE_SZ)))
+    with deaf_port() as port:
+        before = connecting_to(port)
+        running = program.popen(
+            ["put", payloads.get(1).path, "s3://bucket/key", "--json", "--endpoint-url",
+             f"http://127.0.0.1:{port}"], environment, stdout=write_end)
+        wait_until(lambda: connecting_to(port) > before)
+        result = stop(running, number)
+    result.expect(returncode, f"error: stopped by {number.name}: ",
+                  f"error: stopped by {number.name} while waiting for the kernel")
+    os.close(read_end)
+    os.close(write_end)
+
+
 def test_a_fifo_as_config_file(program, environment, payloads, tmp_path):
     """Nobody will ever write to it."""
     os.mkfifo(tmp_path / "fifo")

@@ -14,6 +14,26 @@
 
 enum { CANCEL_PATIENCE_MS = 800 };
 
+static sigset_t watched;
+
+/* ERR_SIGTERM, ERR_SIGINT, or ERR_NONE while neither has come. Not read from the signalfd, which
+ * has to stay readable for all others. */
+static enum err_class stopped_by(void)
+{
+    /* A signal that is blocked becomes pending also where it is ignored. */
+    sigset_t pending, come;
+    sigpending(&pending);
+    sigandset(&come, &pending, &watched);
+    return sigismember(&come, SIGTERM) == 1  ? ERR_SIGTERM
+           : sigismember(&come, SIGINT) == 1 ? ERR_SIGINT
+                                             : ERR_NONE;
+}
+
+static const char *signal_name(enum err_class class)
+{
+    return class == ERR_SIGTERM ? "SIGTERM" : "SIGINT";
+}
+
 static void *cancel_watch(void *arg)
 {
     const int *cancel_fd = arg;
@@ -23,14 +43,13 @@ static void *cancel_watch(void *arg)
         ;
     poll(NULL, 0, CANCEL_PATIENCE_MS);
 
-    /* Not read from the signalfd, which has to stay readable for all others. */
-    sigset_t pending;
-    sigpending(&pending);
-    bool term = sigismember(&pending, SIGTERM) == 1;
+    enum err_class class = stopped_by();
+    if (class == ERR_NONE) /* poll(2) failed */
+        return NULL;
     log_error("stopped by %s while waiting for the kernel; unless the whole body had been sent, "
               "nothing was stored",
-              term ? "SIGTERM" : "SIGINT");
-    _exit(term ? ERR_SIGTERM : ERR_SIGINT);
+              signal_name(class));
+    _exit((int)class);
 }
 
 /* What whoever started the program had it ignore (nohup, a shell's background job) stays ignored.
@@ -44,28 +63,25 @@ static void add_unless_ignored(sigset_t *set, int number)
 
 int cancel_open(void)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    add_unless_ignored(&set, SIGINT);
-    add_unless_ignored(&set, SIGTERM);
+    sigemptyset(&watched);
+    add_unless_ignored(&watched, SIGINT);
+    add_unless_ignored(&watched, SIGTERM);
     static int fd; /* the thread reads it whenever it starts */
-    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    fd = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0)
         return -1;
     pthread_t thread;
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    sigprocmask(SIG_BLOCK, &watched, NULL);
     if (pthread_create(&thread, NULL, cancel_watch, &fd) == 0)
         pthread_detach(thread);
     return fd;
 }
 
-void cancel_explain(int cancel_fd, struct err *e)
+void cancel_explain(struct err *e)
 {
-    struct signalfd_siginfo info;
-    if (cancel_fd < 0 || read(cancel_fd, &info, sizeof info) != sizeof info)
+    enum err_class class = stopped_by();
+    if (class == ERR_NONE)
         return;
-    bool term = info.ssi_signo == SIGTERM;
     struct err what = *e;
-    err_set(e, term ? ERR_SIGTERM : ERR_SIGINT, ECANCELED, "stopped by %s: %s",
-            term ? "SIGTERM" : "SIGINT", what.text);
+    err_set(e, class, ECANCELED, "stopped by %s: %s", signal_name(class), what.text);
 }

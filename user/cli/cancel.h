@@ -14,8 +14,8 @@
  */
 int cancel_open(void);
 
-/* If one of the signals has come, make `e` of class ERR_SIGINT or ERR_SIGTERM, and put the signal's
- * name in front of what it says. */
-void cancel_explain(int cancel_fd, struct err *e);
+/* If one of the signals has come (it stays pending, for the thread that watches), make `e` of class
+ * ERR_SIGINT or ERR_SIGTERM, and put the signal's name in front of what it says. */
+void cancel_explain(struct err *e);
 
 #endif

@@ -60,10 +60,9 @@ int main(int argc, char **argv)
     int rc = options_parse(&o, argc, argv, &e);
     if (rc == 0) {
         log_set_level(o.verbose ? LOG_LEVEL_VERBOSE : o.quiet ? LOG_LEVEL_QUIET : LOG_LEVEL_NORMAL);
-        int cancel_fd = cancel_open();
-        rc = run(&o, cancel_fd, &e);
+        rc = run(&o, cancel_open(), &e);
         if (rc == -ECANCELED)
-            cancel_explain(cancel_fd, &e);
+            cancel_explain(&e);
     }
     if (rc == 0)
         return 0;
