@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/signalfd.h>
@@ -15,6 +16,7 @@
 enum { CANCEL_PATIENCE_MS = 800 };
 
 static sigset_t watched;
+static sem_t dropped; /* the thread's capabilities, or the thread will not stay */
 
 /* ERR_SIGTERM, ERR_SIGINT, or ERR_NONE while neither has come. Not read from the signalfd, which
  * has to stay readable for all others. */
@@ -38,7 +40,10 @@ static void *cancel_watch(void *arg)
 {
     const int *cancel_fd = arg;
     struct pollfd p = {.fd = *cancel_fd, .events = POLLIN};
-    (void)caps_drop(false, NULL);
+    bool keeps_caps = caps_drop(false, NULL) < 0;
+    sem_post(&dropped);
+    if (keeps_caps) /* rather no patience than a thread with capabilities */
+        return NULL;
     while (poll(&p, 1, -1) < 0 && errno == EINTR)
         ;
     poll(NULL, 0, CANCEL_PATIENCE_MS);
@@ -72,8 +77,12 @@ int cancel_open(void)
         return -1;
     pthread_t thread;
     sigprocmask(SIG_BLOCK, &watched, NULL);
-    if (pthread_create(&thread, NULL, cancel_watch, &fd) == 0)
+    sem_init(&dropped, 0, 0);
+    if (pthread_create(&thread, NULL, cancel_watch, &fd) == 0) {
         pthread_detach(thread);
+        while (sem_wait(&dropped) < 0 && errno == EINTR)
+            ;
+    }
     return fd;
 }
 

@@ -9,8 +9,9 @@
  * Block both signals, and give a signalfd(2) for them; not for one that was ignored at the start:
  * it stays so. Call before any other thread starts. A thread of its own watches too: when the
  * program has not ended by itself within CANCEL_PATIENCE_MS (the kernel holds it in a read from a
- * dead file server, say) it ends it, which leaves whatever is being sent without its last chunk. -1
- * without a signalfd: then the signals end the process as usual.
+ * dead file server, say) it ends it, which leaves whatever is being sent without its last chunk.
+ * When this returns that thread has no capabilities, or, where it can't give them away, is gone.
+ * -1 without a signalfd: then the signals end the process as usual.
  */
 int cancel_open(void);
 
