@@ -18,8 +18,9 @@ from rig.servers import Server
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
 
-# What is started by a shell's background job ignores SIGINT, and so would all that starts from here.
+# A shell's background job ignores these two, and so would all that is started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 BINARY = REPO / "build" / "s3-ktls"
 

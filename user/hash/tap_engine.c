@@ -28,7 +28,7 @@ struct tap_engine {
 
 /* What libbpf and the verifier say, kept while a program is loaded: libbpf has one global printer.
  * The verifier gives its reason at the end, so the end is what is kept. */
-enum { SAID_BYTES_MAX = 600 };
+enum { SAID_BYTES_MAX = 600, LOAD_TRIES = 10 };
 static pthread_mutex_t said_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct buf *said;
 
@@ -83,7 +83,7 @@ static int explain_failure(const char *step, int errnum, struct err *e)
     struct utsname kernel = {.release = "?"};
 
     uname(&kernel);
-    if (errnum == EAGAIN) /* the verifier gives up when a signal is pending */
+    if (errnum == EAGAIN)
         return err_set(e, ERR_ENV, errnum,
                        "cannot %s the BPF program: signals keep interrupting it; try again", step);
     return err_set(e, ERR_ENV, errnum,
@@ -128,6 +128,12 @@ static int load_program_quietly(struct tap_engine *engine, struct err *e)
     said = &text;
     libbpf_print_fn_t before = libbpf_set_print(keep_what_libbpf_says);
     int result = load_program(engine, e);
+    /* The verifier gives up with EAGAIN when a signal is pending, a stop too; libbpf tries five
+     * times at once, which on a busy machine is not enough. */
+    for (int tries = 1; result == -EAGAIN && tries < LOAD_TRIES; tries++) {
+        tap_bpf__destroy(engine->bpf);
+        result = load_program(engine, e);
+    }
     libbpf_set_print(before);
     said = NULL;
     buf_free(&text);
