@@ -96,6 +96,7 @@ class Vm:
         self._console_path = self._qemu_log_path = None
         self._last_console = self._last_qemu_log = ""
         self._jobs = {}
+        self._accepted = set()
         self._events = {"ready": threading.Event(), "mounted": threading.Event()}
         self._lock = threading.Lock()
 
@@ -246,7 +247,13 @@ class Vm:
     def kernel_warnings(self):
         """The lines of the console that tell of a kernel's fault, since the boot."""
         lines = CGROUP_OOM_REPORT.sub("", self.console()).splitlines()
-        return [line for line in lines if KERNEL_WARNING.search(line)]
+        return [line for line in lines
+                if KERNEL_WARNING.search(line) and line not in self._accepted]
+
+    def accept(self, lines):
+        """kernel_warnings() leaves these out from now on: a test has looked at them and knows why
+        they came. Their times make them differ from those of another warning."""
+        self._accepted.update(lines)
 
     def stop(self):
         """Ends the machine at once; what jobs wrote into the work folder is on the host already.

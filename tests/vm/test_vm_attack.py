@@ -2,6 +2,7 @@
 """Conditions that a machine can be in while it uploads: the right object, or a refusal that says why
 and nothing stored. What is changed in the guest is put back, and the next upload proves it."""
 import contextlib
+import re
 import shlex
 
 import pytest
@@ -24,19 +25,36 @@ def shell(vm, script):
     return result.stdout.strip()
 
 
+def kernel_version(vm):
+    """(major, minor)"""
+    return tuple(map(int, vm.kernel_release.split(".")[:2]))
+
+
 @contextlib.contextmanager
 def settings(vm, **values):
     """Sets sysctls of the guest (an underscore twice is a dot), and puts them back."""
-    values = {name.replace("__", "."): value for name, value in values.items()}
-    before = {name: shell(vm, f"sysctl -n {name}") for name in values}
+    values = {f"/proc/sys/{name.replace('__', '/')}": value for name, value in values.items()}
+    before = {path: shell(vm, f"cat {path}") for path in values}
     try:
-        for name, value in values.items():
-            shell(vm, f"sysctl -w {name}={shlex.quote(str(value))}")
-            assert shell(vm, f"sysctl -n {name}").split() == str(value).split()
+        for path, value in values.items():
+            shell(vm, f"echo {shlex.quote(str(value))} >{path}")
+            assert shell(vm, f"cat {path}").split() == str(value).split()
         yield
     finally:
-        for name, value in before.items():
-            shell(vm, f"sysctl -w {name}={shlex.quote(value)}")
+        for path, value in before.items():
+            shell(vm, f"echo {shlex.quote(value)} >{path}")
+
+
+@contextlib.contextmanager
+def one_warning_accepted(vm, of):
+    """The block may bring the warning whose line has the regular expression `of`, and no other."""
+    before = vm.kernel_warnings()
+    yield
+    came = vm.kernel_warnings()[len(before):]
+    if came:
+        assert re.search(f"WARNING: .*{of}", came[0]), came
+        assert all(re.search("Call Trace|RIP: ", line) for line in came[1:]), came
+        vm.accept(came)
 
 
 @contextlib.contextmanager
@@ -132,7 +150,7 @@ def test_the_smallest_optmem_max(vm, put, ceph, buckets, key):
     """The hash's state is charged to it. From Linux 6.7 on each network namespace has one of its own
     (there the tap's has the default), before that there is one for all."""
     with settings(vm, net__core__optmem_max=0):
-        if vm.name == "bookworm":
+        if kernel_version(vm) < (6, 7):
             put(MIB + 1, quiet=False).expect(3, "net.core.optmem_max")
             assert_nothing_stored(ceph, buckets(ceph), key)
         else:
@@ -142,10 +160,19 @@ def test_the_smallest_optmem_max(vm, put, ceph, buckets, key):
 
 
 def test_tcp_has_no_memory_left(vm, put, payloads, ceph, buckets, key, sender):
-    """Pushes fall short. What the tap then hashed is not what it passed on, so it must refuse."""
+    """Sockets fall short in the middle of a push. What the tap then hashed may not be what it passed
+    on: either it refuses (3), or the connection gets no further (4), or nothing can be said of the
+    object (6); if all came through after all (0), then the object is the right one."""
     payload = payloads.get(8 * MIB + 1)
-    with settings(vm, net__ipv4__tcp_mem="1 1 1"):
-        result = put(payload.size, "--connect-timeout", "20", "--timeout", "20", quiet=False)
+    # Linux 6.1 itself warns then (not always, and once a boot): check_copy_size() in
+    # tcp_sendmsg_locked() meets a length above INT_MAX, and does not copy. That is the kernel's own
+    # affair, whose other warnings count. Later kernels have not been seen to, so there it is news.
+    quiet = contextlib.nullcontext()
+    if kernel_version(vm) == (6, 1):
+        quiet = one_warning_accepted(vm, r"thread_info\.h:\d+ tcp_sendmsg_locked")
+    with quiet:
+        with settings(vm, net__ipv4__tcp_mem="1 1 1"):
+            result = put(payload.size, "--connect-timeout", "20", "--timeout", "20", quiet=False)
     assert_right_or_refused(result, ceph, buckets(ceph), key, payload, sender, codes=(3, 4, 6))
     put(MIB + 1)
 
