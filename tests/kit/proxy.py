@@ -42,9 +42,9 @@ class Proxy:
     hold_at: lets about that many bytes from the client through, sets `held`, and reads on when
     release() is called. flip_at: flips a bit of the byte at that offset of what the client sends.
     edit: a function from the client's whole first request to another; for one without Expect.
-    hold_answer: keeps the server's first word back
-    until release(). address: where it listens. tls: an ssl.SSLContext; the proxy's own side is then
-    TLS, the server's plain. Only the first connection is tampered with.
+    hold_answer: keeps the server's first word back until release(). address: where it listens. tls:
+    an ssl.SSLContext; the proxy's own side is then TLS, the server's plain. Only the first
+    connection is tampered with. An exception in it, but an OSError, is raised at the block's end.
     """
 
     def __init__(self, url, hold_at=None, flip_at=None, edit=None, hold_answer=False, tls=None,
@@ -68,6 +68,7 @@ class Proxy:
         self.bytes_from_client = 0
         self._stopping = False
         self._threads = []
+        self._error = None
 
     def __enter__(self):
         self._start(self._accept)
@@ -82,6 +83,8 @@ class Proxy:
         for thread in self._threads:
             thread.join(timeout=10)
             assert not thread.is_alive(), "a thread of the proxy hangs"
+        if self._error:
+            raise self._error
 
     def release(self):
         self._release.set()
@@ -114,6 +117,9 @@ class Proxy:
                 self._relay(client, server, tamper)
         except OSError:
             # The client or the server hung up, which tests do on purpose.
+            client.close()
+        except Exception as error:  # an `edit` that failed, say: raised at the end
+            self._error = error
             client.close()
 
     def _relay(self, client, server, tamper):
