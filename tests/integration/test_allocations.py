@@ -32,7 +32,7 @@ class FailMalloc:
         self.report.unlink(missing_ok=True)
         more = {"LD_PRELOAD": str(self.library), "FAIL_MALLOC_AT": str(at),
                 "FAIL_MALLOC_REPORT": str(self.report), **({"FAIL_MALLOC_ON": "1"} if on else {})}
-        result = self.program.run(args, {**env, **more}, timeout=20)
+        result = self.program.run(args, {**env, **more}, timeout=60)
         assert result.returncode >= 0, f"ended by a signal, allocation {at}\n{result}"
         count, failed = map(int, self.report.read_text(encoding="ascii").split())
         return result, count, failed
@@ -86,7 +86,7 @@ one_or_all = pytest.mark.parametrize("on", [False, True], ids=["one", "all-that-
 def test_an_upload_without_memory(fail_malloc, program, payloads, ceph, ceph_bucket, key, on):
     payload = payloads.get(65537)
     env = program.environment(ceph)
-    args = ["put", payload.path, "", "--json", "--timeout", "2", "--connect-timeout", "2"]
+    args = ["put", payload.path, "", "--json", "--timeout", "10", "--connect-timeout", "10"]
 
     def put(name, at):
         args[2] = f"s3://{ceph_bucket}/{name}"

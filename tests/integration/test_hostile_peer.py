@@ -11,7 +11,7 @@ from kit.hostile import (
     after_body, after_handshake, after_head, at_head_request, at_start, close, confirm, drop,
     floods, go_on, mid_answer, mid_body, ok, reset, says, silence, slowly, then)
 from kit.rows import (
-    BIG, CUT, MAY_EXIST, SMALL, WHOLE, Outcomes, Row, answer, check, run, selected_rows)
+    BIG, CUT, MAY_EXIST, NO_PROGRESS, SMALL, WHOLE, Outcomes, Row, answer, check, run, selected_rows)
 from kit.scripted import response
 
 DENIED = response(403, body=b"<Error><Code>AccessDenied</Code><Message>Not you.</Message></Error>")
@@ -68,7 +68,7 @@ EARLY = [
         BIG, at_most=BIG),
     Row("403 in mid-body, then not read", mid_body(then(says(DENIED), silence)), 5, DENIED_SAYS,
         CUT, BIG, at_most=BIG),
-    Row("403 in mid-body, in pieces", mid_body(slowly(DENIED, 0.003)), 5, DENIED_SAYS, CUT, BIG,
+    Row("403 in mid-body, in pieces", mid_body(slowly(DENIED, 0.003, 16)), 5, DENIED_SAYS, CUT, BIG,
         at_most=BIG),
     Row("403 in mid-body, http", mid_body(says(DENIED)), 5, DENIED_SAYS, CUT, BIG, at_most=BIG,
         tls=""),
@@ -85,16 +85,16 @@ BREAKS = [
     Row("reset after the handshake", after_handshake(reset), 4, ["localhost"], CUT, BIG),
     Row("close after the handshake", after_handshake(close), 4, ["closed", "before it answered"],
         CUT, BIG),
-    Row("silence after the handshake", after_handshake(silence), 4, ["no progress for 1.5 s"], CUT,
+    Row("silence after the handshake", after_handshake(silence), 4, [NO_PROGRESS], CUT,
         BIG),
     Row("reset after the head", after_head(reset), 4, ["localhost"], CUT, BIG),
     Row("close after the head", after_head(close), 4, ["closed", "before it answered"], CUT, BIG),
-    Row("silence after the head", after_head(silence), 4, ["no progress for 1.5 s", "sending"], CUT,
+    Row("silence after the head", after_head(silence), 4, [NO_PROGRESS, "sending"], CUT,
         BIG),
     Row("reset in mid-body", mid_body(reset), 4, ["localhost"], CUT, BIG),
     Row("close in mid-body", mid_body(close), 4, ["closed", "before it answered"], CUT, BIG),
     Row("drop in mid-body", mid_body(drop), 4, ["localhost", "close_notify"], CUT, BIG),
-    Row("silence in mid-body", mid_body(silence), 4, ["no progress for 1.5 s", "sending"], CUT,
+    Row("silence in mid-body", mid_body(silence), 4, [NO_PROGRESS, "sending"], CUT,
         BIG),
     Row("reset after the body", after_body(reset), 4, ["localhost", MAY_EXIST], WHOLE),
     Row("close after the body", after_body(close), 4, ["before it answered", MAY_EXIST], WHOLE),
@@ -108,7 +108,7 @@ BREAKS = [
 
 NO_HTTP = [
     answer("a byte a second", slowly(DENIED, 1), 4, "no answer of localhost", MAY_EXIST),
-    answer("a byte now and then, in time", slowly(DENIED, 0.003), 5, *DENIED_SAYS),
+    answer("a few bytes now and then, in time", slowly(DENIED, 0.003, 16), 5, *DENIED_SAYS),
     answer("half a status line", then(says(b"HTTP/1.1 20"), close), 4, "in the middle of its answer",
            MAY_EXIST),
     answer("random bytes", random.Random(5).randbytes(4096), 4, NOT_HTTP, MAY_EXIST),

@@ -234,11 +234,11 @@ def says(*answers):
     return act
 
 
-def slowly(answer, pause_s):
-    """A byte at a time."""
+def slowly(answer, pause_s, piece_bytes=1):
+    """A piece at a time."""
     def act(line):
-        for at in range(len(answer)):
-            line.say(answer[at:at + 1])
+        for at in range(0, len(answer), piece_bytes):
+            line.say(answer[at:at + piece_bytes])
             line.wait(pause_s)
             if line.is_over:
                 return

@@ -8,7 +8,8 @@ from kit import measure
 from kit.content import MIB
 from kit.hostile import HostilePeer, after_body, says
 
-CONNECT_TIMEOUT_S, TIMEOUT_S, CONTINUE_WAIT_S = 2, 1.5, 1
+CONNECT_TIMEOUT_S, TIMEOUT_S, CONTINUE_WAIT_S = 4, 3, 1
+NO_PROGRESS = f"no progress for {TIMEOUT_S} s"
 # Name, TCP and TLS; 100 Continue; one wait while sending; one for the answer to begin and one for
 # it to end, and the same for HEAD; start and end of the program on a machine that is busy.
 WITHIN_S = 2 * CONNECT_TIMEOUT_S + CONTINUE_WAIT_S + 5 * TIMEOUT_S + 3
