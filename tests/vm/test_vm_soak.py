@@ -4,7 +4,7 @@ import shutil
 
 from kit.soak import assert_soaked, build
 
-TRANSFERS = 950
+TRANSFERS = 1000
 
 
 def test_no_digest_is_wrong_under_attack(vm, work_dir, capsys):
