@@ -205,16 +205,53 @@ def test_vm_reaches_the_servers(vm, server):
     assert vm.run(["curl", "--disable", "-sS", server.vm_http_url + "/"]).returncode == 0
 
 
+RUN_OUT_OF_MEMORY = """
+mkdir /sys/fs/cgroup/small
+cd /sys/fs/cgroup/small
+echo +memory >../cgroup.subtree_control
+echo 2M >memory.max
+echo 0 >cgroup.procs
+head -c 9M /dev/zero | tail
+"""
+OOM = """[ 1.0] tail invoked oom-killer: gfp_mask=0xcc0, order=0
+[ 1.1] Call Trace:
+[ 1.2] RIP: 0033:0x7f
+[ 1.3] Memory cgroup out of memory: Killed process 7 (tail)
+"""
+
+
+@pytest.mark.parametrize("fault", [
+    "[ 1.2] WARNING: CPU: 0 PID: 1 at rig", "[ 1.2] BUG: KASAN: made up",
+    "[ 1.2] sh invoked oom-killer: ", "[ 1.2] Out of memory: Killed process 8 (sh)"])
+def test_a_fault_within_an_oom_report_is_reported(monkeypatch, fault):
+    machine = Vm()
+    console = [OOM]
+    monkeypatch.setattr(machine, "console", lambda: "".join(console))
+    assert machine.kernel_warnings() == []
+    console[0] = OOM.replace("[ 1.2]", f"{fault}\n[ 1.2]") + OOM
+    reported = machine.kernel_warnings()
+    assert "[ 1.1] Call Trace:" in reported
+    assert fault in reported or "oom-killer" in fault or "Out of memory" in fault
+
+
+def test_only_the_lines_that_were_accepted_are_left_out(monkeypatch):
+    machine = Vm()
+    lines = [f"[ {second}.0] WARNING: CPU: 0 PID: 1 at rig" for second in (1, 2)]
+    monkeypatch.setattr(machine, "console", lambda: "\n".join(lines))
+    machine.accept(lines[:1])
+    assert machine.kernel_warnings() == lines[1:]
+
+
 def test_vm_reports_kernel_warnings_and_its_end():
     with Vm("bookworm", append="panic_on_warn=0") as machine:
         assert machine.kernel_warnings() == []
         machine.run(["sh", "-c", "echo '<4>WARNING: CPU: 0 PID: 1 at rig' >/dev/kmsg"])
         assert [line for line in machine.kernel_warnings() if "at rig" in line]
         before = len(machine.kernel_warnings())
-        killed = machine.run(["sh", "-c", "mkdir /sys/fs/cgroup/small; cd /sys/fs/cgroup/small\n"
-                              "echo +memory >../cgroup.subtree_control; echo 2M >memory.max; echo 0 >cgroup.procs; head -c 9M /dev/zero | tail"])
+        killed = machine.run(["sh", "-c", RUN_OUT_OF_MEMORY])
         assert "Memory cgroup out of memory" in machine.console(), killed
         assert len(machine.kernel_warnings()) == before, "an OOM kill is no fault of the kernel"
+        assert "invoked oom-killer" in machine.console() and "Call Trace" in machine.console()
         job = machine.popen(["sh", "-c", "echo c >/proc/sysrq-trigger; sleep 60"])
         with pytest.raises(VmError, match="Kernel panic"):
             job.wait(timeout=60)

@@ -28,11 +28,26 @@ KERNEL_WARNING = re.compile(
     r"|detected stalls|soft lockup|refcount_t|UBSAN: |list_(add|del) corruption|Kernel panic"
     r"|invalid opcode|unregister_netdevice: waiting")
 # What the kernel reports when a cgroup has come to its limit, with a trace: no fault, it was told to.
-CGROUP_OOM_REPORT = re.compile(r"^[^\n]* invoked oom-killer: .*?^[^\n]*Memory cgroup out of memory: "
-                               r"Killed process [^\n]*$", re.MULTILINE | re.DOTALL)
+OOM_REPORT = re.compile(r"^[^\n]* invoked oom-killer: .*?^[^\n]*Memory cgroup out of memory: "
+                        r"Killed process [^\n]*$", re.MULTILINE | re.DOTALL)
+# Another process's report, or the end of that of a whole machine without memory. (The line that has
+# the constraint's name is of a level that the console does not show.)
+OTHER_OOM = re.compile(r" invoked oom-killer: .* invoked oom-killer: |\bOut of memory", re.DOTALL)
+# Of the report itself: its one trace, which tells where the kernel was, and where the program was.
+OOM_REPORT_LINE = re.compile(r"Call Trace:?|RIP: ")
 # loglevel=5 shows warnings and worse (a WARN's trace is a warning) on the serial console, which is
 # slow under emulation. mitigations=off: they cost time and nobody attacks this guest.
 KERNEL_ARGUMENTS = "console=ttyS0 loglevel=5 panic=-1 mitigations=off"
+
+
+def without_oom_trace(match):
+    """What is left of a cgroup's OOM report: all of it if another report or another fault's message
+    stands in it, whose trace nobody can tell from its own."""
+    lines = match[0].splitlines()
+    faults = [line for line in lines if KERNEL_WARNING.search(line)]
+    if OTHER_OOM.search(match[0]) or not all(map(OOM_REPORT_LINE.search, faults)):
+        return match[0]
+    return "\n".join(line for line in lines if line not in faults)
 
 
 class VmError(Exception):
@@ -246,7 +261,7 @@ class Vm:
 
     def kernel_warnings(self):
         """The lines of the console that tell of a kernel's fault, since the boot."""
-        lines = CGROUP_OOM_REPORT.sub("", self.console()).splitlines()
+        lines = OOM_REPORT.sub(without_oom_trace, self.console()).splitlines()
         return [line for line in lines
                 if KERNEL_WARNING.search(line) and line not in self._accepted]
 
