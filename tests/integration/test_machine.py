@@ -240,12 +240,12 @@ def clock(work_dir):
     return environment
 
 
-@pytest.mark.parametrize("minutes", [-20, 20])
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_clock_that_is_off(upload, ceph, ceph_bucket, key, clock, minutes, scheme):
+# The store's certificate is as old as the session, which an hour is more than: not yet valid (4).
+@pytest.mark.parametrize("scheme, minutes, returncode", [
+    ("http", -20, 5), ("http", 20, 5), ("https", 20, 5), ("https", -60, 4)])
+def test_a_clock_that_is_off(upload, ceph, ceph_bucket, key, clock, scheme, minutes, returncode):
     result = upload(scheme=scheme, env=clock(minutes * 60))
-    assert result.returncode in ({5} if scheme == "http" else {4, 5}), result
-    result.expect(result.returncode, "clock")
+    result.expect(returncode, "clock")
     assert_nothing_stored(ceph, ceph_bucket, key)
 
 
@@ -340,9 +340,7 @@ def test_a_home_that_cannot_be_read(program, payloads, ceph, ceph_bucket, key, t
     tmp_path.chmod(0o700)
     result = program.put(ceph, payloads.get(1).path, ceph_bucket, key, "--hash", "none",
                          scheme="http", env={"HOME": str(tmp_path)}, **AS_NOBODY)
-    assert result.returncode in (0, 1), result
-    if result.returncode:
-        result.expect(1, str(tmp_path), "Permission denied")
+    result.expect(1, str(tmp_path), "Permission denied")
 
 
 def test_umask(upload, assert_uploaded):

@@ -1,9 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Uploads that stand still while a test does something to their file."""
 import contextlib
+import signal
 
 from kit.content import MIB
 from kit.proxy import Proxy
+
+
+@contextlib.contextmanager
+def ended(running):
+    """Whatever goes wrong in the block, the program does not go on."""
+    try:
+        yield
+    finally:
+        if running.process.returncode is None:
+            running.send_signal(signal.SIGKILL)
+            running.process.communicate()
 
 
 @contextlib.contextmanager
@@ -15,10 +27,11 @@ def held_put(program, server, path, bucket, key, *more, scheme="https", hold_at=
         running = program.popen(
             ["put", path, f"s3://{bucket}/{key}", "--json", "--endpoint-url", proxy.url, *more],
             program.environment(server, scheme))
-        assert proxy.held.wait(30)
-        yield result
-        proxy.release()
-        result.append(running.wait())
+        with ended(running):
+            assert proxy.held.wait(30)
+            yield result
+            proxy.release()
+            result.append(running.wait())
 
 
 @contextlib.contextmanager
@@ -29,10 +42,11 @@ def answer_held(program, server, path, bucket, key, *more):
         running = program.popen(
             ["put", path, f"s3://{bucket}/{key}", "--json", "--endpoint-url", proxy.url, *more],
             program.environment(server, "http"))
-        assert proxy.held.wait(30)
-        yield result
-        proxy.release()
-        result.append(running.wait())
+        with ended(running):
+            assert proxy.held.wait(30)
+            yield result
+            proxy.release()
+            result.append(running.wait())
 
 
 def assert_refused(result, path, *parts, returncode=2):

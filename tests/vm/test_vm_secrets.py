@@ -53,8 +53,8 @@ def test_no_core(vm, guest, payloads, in_guest, ceph, buckets, key, work_dir, ki
     with Proxy(ceph.http_url, hold_at=4 * MIB) as proxy:
         job = vm.popen(["sh", "-c", SCRIPT, "sh", folder, pattern, str(suid_dumpable), guest.path,
                         "put", in_guest(payloads.get(8 * MIB + 1)), f"s3://{buckets(ceph)}/{key}",
-                        "--endpoint-url", proxy.vm_url], env=env, timeout=60)
-        assert proxy.held.wait(30)
+                        "--endpoint-url", proxy.vm_url], env=env, timeout=180)
+        assert proxy.held.wait(120)
         (work_dir / f"{key}.held").touch()
         ended = job.wait()
         proxy.release()
