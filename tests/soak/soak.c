@@ -86,6 +86,23 @@ static unsigned read_attacks(char *text)
     return attacks;
 }
 
+/* SIGINT or SIGTERM, once it came: it ends the run, and its folder is removed. */
+static volatile sig_atomic_t ended_by;
+
+static void note_end(int number)
+{
+    ended_by = number;
+}
+
+static void handle_end(void)
+{
+    /* Inherited by the children, which the end of the run ends. */
+    const struct sigaction action = {.sa_handler = note_end, .sa_flags = SA_RESTART};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
 struct settings {
     double seconds;
     const char *dir;
@@ -107,7 +124,8 @@ static void read_options(int argc, char **argv, struct soak_board *board, struct
     if (getrandom(&board->seed, sizeof board->seed, 0) < 0)
         fail("getrandom");
     board->seed >>= 32;
-    *settings = (struct settings){.seconds = 60, .dir = "/tmp"};
+    const char *dir = getenv("TMPDIR");
+    *settings = (struct settings){.seconds = 60, .dir = dir && *dir ? dir : "/tmp"};
     while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
         switch (option) {
         case 's':
@@ -268,7 +286,7 @@ static void watch(struct soak_board *board)
     static const struct soak_plan none;
     bool died = false;
 
-    while (count_running(board, &died) && !died && !find_stuck(board))
+    while (!ended_by && count_running(board, &died) && !died && !find_stuck(board))
         usleep(20000);
     if (died)
         soak_judge_wrong(board, &none, "a process that uploads has died");
@@ -286,7 +304,7 @@ static bool start_uploaders(struct soak_board *board)
     /* Loading is no part of the attack: the verifier gives up when a signal is pending. */
     deadline_t deadline = clock_deadline_in_ms(STUCK_MS);
     bool died = false;
-    while (board->ready < board->taps && clock_left_ms(deadline) &&
+    while (!ended_by && board->ready < board->taps && clock_left_ms(deadline) &&
            count_running(board, &died) == board->processes)
         usleep(1000);
     return board->ready == board->taps && !died;
@@ -329,6 +347,7 @@ int main(int argc, char **argv)
     if (tls_self_test_run(&test, &e) < 0)
         fprintf(stderr, "soak: %s\n", e.text);
     own_network();
+    handle_end();
     snprintf(board->folder, sizeof board->folder, "%s/s3-ktls-soak.XXXXXX", settings.dir);
     if (!mkdtemp(board->folder))
         fail(board->folder);
@@ -346,8 +365,12 @@ int main(int argc, char **argv)
         watch(board);
         code =
             soak_judge_run(board, (double)(clock_now_ns() - begin_ns) / 1e9, settings.require_ktls);
-    } else {
+    } else if (!ended_by) {
         fprintf(stderr, "soak: the uploaders did not start\n");
+    }
+    if (ended_by) {
+        fprintf(stderr, "soak: ended by a signal, nothing is proven\n");
+        code = 128 + ended_by;
     }
     end_all(board, sink, attackers, attacking);
     remove_folder(board);
