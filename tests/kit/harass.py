@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a command and does something to it, or to the machine, until it ends.
 
-    python3 -I -S harass.py WHAT -- COMMAND...
+    python3 -I -S harass.py [seed=NUMBER] WHAT -- COMMAND...
 
 WHAT: stop (SIGSTOP and SIGCONT), trace (a debugger interrupts each thread, and lets it go on), freeze
 FOLDER (of a cgroup with the command in it), cpu (the second one goes off and on). It begins when the
 command has given CAP_BPF away, since the kernel starts anew to verify a BPF program whenever a signal
-comes; with "early" in front of WHAT, at once. Says in the last line of stderr how many times, and ends
-as the command ended. Standard library only: it runs in the guest.
+comes; with "early" in front of WHAT, at once. How long it pauses follows from the seed, which the first
+line of stderr tells; the last one tells how many times. Ends as the command ended. Standard library
+only: it runs in the guest.
 """
 import contextlib
 import ctypes
@@ -47,18 +48,22 @@ def wait_until_unprivileged(pid):
 
 def stop(process):
     while process.poll() is None:
-        process.send_signal(signal.SIGSTOP)
-        pause(0.001, 0.01)
-        process.send_signal(signal.SIGCONT)
+        try:
+            process.send_signal(signal.SIGSTOP)
+            pause(0.001, 0.01)
+        finally:
+            process.send_signal(signal.SIGCONT)
         pause(0.005, 0.04)
         yield
 
 
 def freeze(process, folder):
     while process.poll() is None:
-        write(f"{folder}/cgroup.freeze", "1")
-        pause(0.001, 0.02)
-        write(f"{folder}/cgroup.freeze", "0")
+        try:
+            write(f"{folder}/cgroup.freeze", "1")
+            pause(0.001, 0.02)
+        finally:
+            write(f"{folder}/cgroup.freeze", "0")
         pause(0.005, 0.04)
         yield
 
@@ -109,11 +114,15 @@ def trace(process):
 
 def main():
     dashes = sys.argv.index("--")
-    early = sys.argv[1] == "early"
-    what, *arguments = sys.argv[2 if early else 1:dashes]
+    words, command = sys.argv[1:dashes], sys.argv[dashes + 1:]
+    seed = words.pop(0)[len("seed="):] if words[0].startswith("seed=") else str(time.time_ns())
+    print(f"seed={seed}", file=sys.stderr, flush=True)
+    random.seed(seed)
+    early = words[0] == "early"
+    what, *arguments = words[early:]
     into = arguments[0] if what == "freeze" else None
     process = subprocess.Popen(
-        sys.argv[dashes + 1:], preexec_fn=into and (lambda: write(f"{into}/cgroup.procs", "0")))
+        command, preexec_fn=into and (lambda: write(f"{into}/cgroup.procs", "0")))
     if not early:
         wait_until_unprivileged(process.pid)
     times = sum(1 for _ in {"stop": stop, "trace": trace, "freeze": freeze,
