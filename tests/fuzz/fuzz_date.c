@@ -54,7 +54,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (date[i] < ' ' || date[i] > '~' || strchr("<>&", date[i]))
             return 0; /* the other targets' business */
     refuse(date, "", &e);
-    check(&e, size > 3 ? date + 3 : "", ", %d %b %Y %H:%M:%S GMT"); /* any day of the week */
+    const char *value = date + strspn(date, " "); /* of the header field */
+    check(&e, strlen(value) > 3 ? value + 3 : "",
+          ", %d %b %Y %H:%M:%S GMT"); /* any day of the week */
     refuse("", date, &e);
     check(&e, date, "%Y-%m-%dT%H:%M:%S");
     return 0;

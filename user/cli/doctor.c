@@ -96,7 +96,7 @@ static void doctor_check_engine(struct doctor *d)
                (double)info.load_ns / 1e6, info.verified_insns);
     doctor_say(d, FACT_INFO, "tap network", "%s",
                info.private_network
-                   ? "a network namespace of its own: nobody else sees the plaintext hop"
+                   ? "a network namespace of its own: only root can see the plaintext hop"
                    : "the machine's own loopback, where root can see the plaintext hop "
                      "(CAP_SYS_ADMIN would give it a network namespace of its own)");
 }
