@@ -55,18 +55,27 @@ static inline void kit_open_file(struct kit *kit)
     assert_non_null(kit->received);
 }
 
-/* For cmocka's group set-up. A program that cannot be loaded is a failure, never a skip. */
-static inline int kit_set_up(void **state)
+/* For cmocka's group set-up: the file alone, for tests that open engines of their own. */
+static inline int kit_set_up_file(void **state)
 {
     static struct kit kit;
-    struct err e;
 
     kit_open_file(&kit);
-    if (tap_engine_open(&kit.engine, &e) < 0) {
+    *state = &kit;
+    return 0;
+}
+
+/* The file and an engine. A program that cannot be loaded is a failure, never a skip. */
+static inline int kit_set_up(void **state)
+{
+    struct err e;
+
+    kit_set_up_file(state);
+    struct kit *kit = *state;
+    if (tap_engine_open(&kit->engine, &e) < 0) {
         print_error("tap_engine_open: %s\n", e.text);
         return -1;
     }
-    *state = &kit;
     return 0;
 }
 
@@ -79,6 +88,14 @@ static inline int kit_tear_down(void **state)
     close(kit->file);
     free(kit->received);
     return 0;
+}
+
+static inline int kit_tear_down_file(void **state)
+{
+    struct kit *kit = *state;
+
+    kit->engine = NULL; /* the tests have closed theirs */
+    return kit_tear_down(state);
 }
 
 /* Starts a process that runs `body`, a test of its own with cmocka's assertions; it exits with 0 if

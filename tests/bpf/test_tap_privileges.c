@@ -363,23 +363,6 @@ static void never_handles_signals_in_its_thread(void **state)
     tap_engine_close(kit->engine);
 }
 
-static int set_up(void **state)
-{
-    static struct kit kit;
-
-    kit_open_file(&kit);
-    *state = &kit;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct kit *kit = *state;
-
-    kit->engine = NULL;
-    return kit_tear_down(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,5 +377,5 @@ int main(void)
         cmocka_unit_test(never_handles_signals_in_its_thread),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, kit_set_up_file, kit_tear_down_file);
 }

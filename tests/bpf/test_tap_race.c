@@ -171,28 +171,11 @@ static void never_talks_to_a_stranger(void **state)
     kit_run_in_child(*state, race_for_the_port);
 }
 
-static int set_up(void **state)
-{
-    static struct kit kit;
-
-    kit_open_file(&kit);
-    *state = &kit;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct kit *kit = *state;
-
-    kit->engine = NULL;
-    return kit_tear_down(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(never_talks_to_a_stranger),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, kit_set_up_file, kit_tear_down_file);
 }
