@@ -2,6 +2,8 @@
 """On this machine: the servers, and the program at build/s3-ktls."""
 import pytest
 
+from kit.rows import Outcomes, run, selected_rows
+
 
 @pytest.fixture
 def ceph_bucket(ceph, buckets):
@@ -11,6 +13,14 @@ def ceph_bucket(ceph, buckets):
 @pytest.fixture
 def swift_bucket(swift, buckets):
     return buckets(swift)
+
+
+@pytest.fixture(scope="module")
+def outcomes(request, program, payloads, certificates):
+    """What came of each row of a table of hostile peers."""
+    it = Outcomes(selected_rows(request), run, program, payloads, certificates)
+    yield it
+    it.close()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from kit.hostile import (
     after_body, after_handshake, after_head, at_head_request, at_start, close, confirm, drop,
     floods, go_on, mid_answer, mid_body, ok, reset, says, silence, slowly, then)
 from kit.rows import (
-    BIG, CUT, MAY_EXIST, NO_PROGRESS, SMALL, WHOLE, Outcomes, Row, answer, check, run, selected_rows)
+    BIG, CUT, MAY_EXIST, NO_PROGRESS, SMALL, WHOLE, Row, answer, check)
 from kit.scripted import response
 
 DENIED = response(403, body=b"<Error><Code>AccessDenied</Code><Message>Not you.</Message></Error>")
@@ -249,13 +249,6 @@ DOCUMENTS = [
 ]
 
 ROWS = [*EXPECT, *EARLY, *BREAKS, *NO_HTTP, *LENGTHS, *SUCCESSES, *HEAD, *DOCUMENTS]
-
-
-@pytest.fixture(scope="module")
-def outcomes(request, program, payloads, certificates):
-    it = Outcomes(selected_rows(request), run, program, payloads, certificates)
-    yield it
-    it.close()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -10,8 +10,7 @@ import pytest
 from kit.hostile import (
     after_handshake, confirm, floods_records, go_on, mid_body, records, reset, silence, then)
 from kit.rows import (
-    BIG, CUT, MAY_EXIST, ONE_WAIT_S, WHOLE, Outcomes, Row, answer, check, run,
-    selected_rows)
+    BIG, CUT, MAY_EXIST, ONE_WAIT_S, WHOLE, Row, answer, check)
 from kit.scripted import response
 from kit.tls_server import (
     ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, CLOSE_NOTIFY, HANDSHAKE, HELLO_REQUEST,
@@ -160,13 +159,6 @@ RECORDS = [
 ]
 
 ROWS = [*CERTIFICATES, *HANDSHAKES, *RECORDS]
-
-
-@pytest.fixture(scope="module")
-def outcomes(request, program, payloads, certificates):
-    it = Outcomes(selected_rows(request), run, program, payloads, certificates)
-    yield it
-    it.close()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
